@@ -1,0 +1,1 @@
+"""Keeps a node's models on its disk and reports what it has."""

@@ -1,0 +1,1 @@
+"""genai-bench: command lines, results, comparisons."""

@@ -1,0 +1,1 @@
+"""The `ome` command. Only here are rooms put together."""

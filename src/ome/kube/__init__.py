@@ -1,0 +1,1 @@
+"""Talking to any Kubernetes API: client, reflector, cache, work queue, lease, events."""

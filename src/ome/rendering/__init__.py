@@ -1,0 +1,1 @@
+"""A service and everything it refers to, turned into child objects and a status. Pure."""

@@ -1,0 +1,1 @@
+"""Which runtime and which accelerator serve a model, and why. Pure."""

@@ -1,0 +1,1 @@
+"""Will it fit: memory arithmetic with its sources. Pure."""

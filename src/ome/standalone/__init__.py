@@ -1,0 +1,1 @@
+"""The one-machine home: four rooms that know nothing of each other, and host engines."""

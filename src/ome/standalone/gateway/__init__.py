@@ -1,0 +1,1 @@
+"""One OpenAI address for all services, routed by the model's name."""

@@ -1,0 +1,1 @@
+"""Deployments, ReplicaSets, endpoints, garbage collection and scheduling on one machine."""

@@ -1,0 +1,1 @@
+"""Storage URIs, and moving bytes between them and disk."""
