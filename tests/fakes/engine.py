@@ -9,9 +9,9 @@ In a test::
 
 As a process (for pods): ``python tests/fakes/engine.py --host 127.0.0.1 --port 0 --model llama``
 prints ``listening on http://127.0.0.1:PORT`` and takes ``POST /_control`` with the fields of
-:class:`Behaviour` as JSON. It answers chat completions and completions (streamed or not), embeddings,
-rerank, ``/v1/models``, ``/health`` and ``/metrics``. Every answer names the engine in the
-``X-Fake-Engine`` header, so that tests see which replica answered.
+:class:`Behaviour` as JSON. It answers chat completions and completions (streamed or not),
+embeddings, rerank, ``/v1/models``, ``/health`` and ``/metrics``. Every answer names the engine in
+the ``X-Fake-Engine`` header, so that tests see which replica answered.
 """
 
 from __future__ import annotations
