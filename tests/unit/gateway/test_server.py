@@ -343,7 +343,8 @@ async def test_a_request_body_with_an_unknown_escape_survives_unchanged(
     bed: Bed, engines: list[FakeEngine]
 ) -> None:
     bed.serve("a", engines[0])
-    raw = b'{"model":"a","messages":[{"role":"user","content":"\\u00e9"}],"seed":12345678901234567890}'
+    message = b'{"role":"user","content":"\\u00e9"}'
+    raw = b'{"model":"a","seed":12345678901234567890,"messages":[' + message + b"]}"
     async with bed.http.post(CHAT, data=raw, headers={"Content-Type": "text/plain"}) as response:
         assert response.status == 200
     assert engines[0].requests[-1].body == {**json.loads(raw), "model": "engine-name"}
