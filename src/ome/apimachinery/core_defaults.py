@@ -2,8 +2,8 @@
 
 :func:`apply` is called for every write and gives a new object. It is idempotent. It relies on right
 types, so the order of a write is: ``Schema.prune``, ``Schema.default``, ``Schema.validate``,
-``core_defaults.apply``, ``core_validation.validate``. :func:`prepare_create` adds what a new object gets once: the parts of the
-status that exist from the start, a Job's own selector and labels.
+``core_defaults.apply``, ``core_validation.validate``. :func:`prepare_create` adds what a new object
+gets once: the parts of the status that exist from the start, a Job's own selector and labels.
 
 Not here, because they need state: names, uids, cluster addresses, node ports, generations.
 """
