@@ -91,9 +91,7 @@ def external_service(service: Object, component: str, port: int) -> Child | None
     obj = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": child_metadata(
-            service, names.truncate_dns(meta["name"]), labels, annotations
-        ),
+        "metadata": child_metadata(service, names.truncate_dns(meta["name"]), labels, annotations),
         "spec": spec,
     }
     return Child(r.SERVICES, obj)

@@ -7,12 +7,41 @@ as its inputs are the same. The same input gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from ome.api.config import InferenceServiceConfig
 from ome.apimachinery.objects import Key, Object, Resource, key_of, metadata
+
+
+class IngressSettings(Protocol):
+    """The ``ingress`` section of the configuration, as far as rendering reads it."""
+
+    @property
+    def ingress_domain(self) -> str: ...
+    @property
+    def domain_template(self) -> str: ...
+    @property
+    def path_template(self) -> str | None: ...
+    @property
+    def url_scheme(self) -> str: ...
+    @property
+    def additional_ingress_domains(self) -> Sequence[str] | None: ...
+    @property
+    def disable_ingress_creation(self) -> bool: ...
+    @property
+    def disable_istio_virtual_host(self) -> bool: ...
+    @property
+    def enable_gateway_api(self) -> bool: ...
+    @property
+    def ingress_class_name(self) -> str | None: ...
+
+
+class Settings(Protocol):
+    """The operator's configuration, as far as rendering reads it."""
+
+    @property
+    def ingress(self) -> IngressSettings: ...
 
 
 @dataclass(frozen=True)
@@ -29,7 +58,7 @@ class Capabilities:
 @dataclass(frozen=True)
 class RenderInput:
     service: Object
-    config: InferenceServiceConfig
+    config: Settings
     model: Object | None = None
     runtime: Object | None = None
     entry: Mapping[str, Any] | None = None

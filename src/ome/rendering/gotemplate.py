@@ -14,7 +14,9 @@ from typing import Any, TypeAlias
 
 Data: TypeAlias = Mapping[str, "str | Mapping[str, str]"]
 
-_ACTION = re.compile(r"(?P<before>\s*)\{\{(?P<left>-?)(?P<body>.*?)(?P<right>-?)\}\}(?P<after>\s*)", re.S)
+_ACTION = re.compile(
+    r"(?P<before>\s*)\{\{(?P<left>-?)(?P<body>.*?)(?P<right>-?)\}\}(?P<after>\s*)", re.S
+)
 _FIELD = re.compile(r"\.(\w+)(?:\.([\w-]+))?")
 _INDEX = re.compile(r"""index\s+\.(\w+)\s+(?:"((?:[^"\\]|\\.)*)"|`([^`]*)`)""")
 

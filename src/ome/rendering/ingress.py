@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ome.api import constants as c
 from ome.api import names
 from ome.apimachinery.objects import Object, annotations_of, labels_of, metadata
 from ome.rendering import gotemplate
 from ome.rendering.errors import RenderError
+from ome.rendering.facts import IngressSettings
 
 DEFAULT_DOMAIN_TEMPLATE = "{{ .Name }}.{{ .Namespace }}.{{ .IngressDomain }}"
 
@@ -36,7 +36,7 @@ class Ingress:
     class_name: str
 
 
-def resolve(config: Any, service: Object) -> Ingress:
+def resolve(config: IngressSettings, service: Object) -> Ingress:
     """``config`` is the ``ingress`` section; annotations of the service go before it."""
     annotations = annotations_of(service)
 

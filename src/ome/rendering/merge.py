@@ -15,10 +15,13 @@ from typing import Any, Final
 
 from ome.api import constants as c
 from ome.apimachinery import quantity
-from ome.apimachinery.definitions import schema_for
+from ome.apimachinery.definitions import resolve
 from ome.apimachinery.objects import Object
 from ome.apimachinery.strategic import strategic_merge
 from ome.rendering.errors import RenderError
+
+POD_SPEC: Final = "io.k8s.api.core.v1.PodSpec"
+CONTAINER: Final = "io.k8s.api.core.v1.Container"
 
 POD_SPEC_KEYS: Final = (
     "volumes",
@@ -93,7 +96,7 @@ def merge_part(base: Object, patch: Object, path: str) -> Object:
     plain = strategic_merge(
         {key: value for key, value in base.items() if key not in _NESTED},
         {key: value for key, value in patch.items() if key not in _NESTED},
-        schema_for("PodSpec"),
+        resolve(POD_SPEC),
     )
     for key in _NESTED:
         ours, theirs = base.get(key), patch.get(key)
@@ -110,14 +113,12 @@ def merge_container(base: Object, patch: Object) -> Object:
     """A container with another one laid over it; an empty name doesn't blank a given one."""
     if not patch.get("name"):
         patch = {key: value for key, value in patch.items() if key != "name"}
-    return strategic_merge(base, patch, schema_for("Container"))
+    return strategic_merge(base, patch, resolve(CONTAINER))
 
 
 def without_nulls(value: Mapping[str, Any]) -> Object:
     """A deep copy without null fields: in a manifest null says no more than leaving it out."""
-    return {
-        key: _without_nulls(item) for key, item in value.items() if item is not None
-    }
+    return {key: _without_nulls(item) for key, item in value.items() if item is not None}
 
 
 def _without_nulls(value: Any) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ome.api import constants as c
-from ome.apimachinery.definitions import schema_for
+from ome.apimachinery.definitions import resolve
 from ome.apimachinery.objects import Object, metadata
 from ome.apimachinery.strategic import strategic_merge
 from ome.rendering import gotemplate
 from ome.rendering.errors import RenderError
-from ome.rendering.merge import canonical_resources, pod_spec_of
+from ome.rendering.merge import CONTAINER, canonical_resources, pod_spec_of
 
 
 def place_runner(pod: Object, runner: Object | None, where: str) -> int:
@@ -37,7 +37,7 @@ def place_runner(pod: Object, runner: Object | None, where: str) -> int:
     for index, existing in enumerate(containers):
         if existing.get("name") == runner["name"]:
             args = [*(existing.get("args") or ()), *(runner.get("args") or ())]
-            merged = strategic_merge(existing, runner, schema_for("Container"))
+            merged = strategic_merge(existing, runner, resolve(CONTAINER))
             if args:
                 merged["args"] = args
             containers[index] = merged

@@ -56,9 +56,7 @@ def child_metadata(
     return meta
 
 
-def deployment(
-    given: RawComponent, template: Object, input_hash: str, observed: Observed
-) -> Child:
+def deployment(given: RawComponent, template: Object, input_hash: str, observed: Observed) -> Child:
     """The Deployment. ``replicas`` is never part of it: see :class:`~ome.rendering.facts.Child`."""
     low, high, scaler = scaling(given)
     live = observed.get(r.DEPLOYMENTS, given.base_name)
@@ -70,9 +68,7 @@ def deployment(
     obj: Object = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": given.meta(
-            given.base_name, {**given.annotations, c.A_INPUT_HASH: input_hash}
-        ),
+        "metadata": given.meta(given.base_name, {**given.annotations, c.A_INPUT_HASH: input_hash}),
         "spec": {
             "selector": selector or {"matchLabels": {c.L_APP: given.app}},
             "strategy": strategy,

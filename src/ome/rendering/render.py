@@ -197,9 +197,7 @@ class _RawBuilder:
                 )
                 inject.into_runner(runner, injection, pods=1)
             inject.into_pod(pod, self._annotations, files)
-            inject.node_selector(
-                pod, files=files, runtime=self._given.runtime, own=dict(self._own)
-            )
+            inject.node_selector(pod, files=files, runtime=self._given.runtime, own=dict(self._own))
         else:
             account = names.router_account_name(metadata(self._given.service)["name"])
             pod["serviceAccountName"] = account

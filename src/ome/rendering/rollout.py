@@ -86,9 +86,7 @@ def decide(
         return fresh if recorded_output == output else Decision(live_template, recorded)
     if recorded_output == output or (may_roll and not held):
         return fresh
-    waits = (
-        f"held by annotation {c.A_HOLD_ROLLOUT}" if held else "other services roll before it"
-    )
+    waits = f"held by annotation {c.A_HOLD_ROLLOUT}" if held else "other services roll before it"
     return Decision(live_template, recorded, f"update pending: {inputs.shared_names} ({waits})")
 
 
