@@ -18,12 +18,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.corpus import corpus
 
 from ome.apimachinery import core_defaults
 from ome.apimachinery import resources as r
 from ome.rendering import Observed, RenderInput, render
 from ome.selection import SelectionInput, compile_runtimes, select_runtime
-from tests.corpus import corpus
 
 MISSING = "<absent>"
 

@@ -27,7 +27,7 @@ def component_labels(
         vendor = (model.get("spec") or {}).get("vendor")
         if vendor:
             labels[c.L_BASE_MODEL_VENDOR] = names.label_value(vendor)
-    labels.update(queue_labels(annotations_of(service) | (part.get("annotations") or {})))
+    labels.update(queue_labels({**annotations_of(service), **(part.get("annotations") or {})}))
     return labels
 
 

@@ -22,7 +22,7 @@ def component_modes(
     elsewhere it is a RawDeployment that something else scales from zero.
     """
     if service_mode(service) == c.MODE_VIRTUAL:
-        return {component: c.MODE_VIRTUAL for component in components}
+        return dict.fromkeys(components, c.MODE_VIRTUAL)
     disaggregated = c.DECODER in components
     return {
         name: _mode(name, part, knative=knative and not disaggregated)
