@@ -25,7 +25,7 @@ _FIELD = re.compile(r"^metadata\.(labels|annotations)\['(.+)'\]$")
 _REFERENCE = re.compile(r"\$\$|\$\(([^()$]*)\)")
 
 
-class Missing(Exception):
+class Missing(Exception):  # noqa: N818 - states what happened
     """A ConfigMap, Secret or key that the pod needs does not exist."""
 
 

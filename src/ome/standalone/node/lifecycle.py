@@ -26,7 +26,9 @@ class BackOff:
 
     def delay(self, crashes: int) -> float:
         """Seconds between the end of a run and the next, after so many crashes in a row."""
-        return 0.0 if crashes <= 1 else float(min(self.base * 2 ** min(crashes - 2, 16), self.limit))
+        return (
+            0.0 if crashes <= 1 else float(min(self.base * 2 ** min(crashes - 2, 16), self.limit))
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,9 @@ accepted; ``..`` is refused, and so is a mapped path that leaves its folder thro
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -156,7 +155,7 @@ def plan_links(
             return base / name
 
         root = files.root
-        if _conflicts(links, wanted, lambda m, root=root: place(m, root)):
+        if _conflicts(links, {place(m, root): m.source for m in wanted}):
             root = root.with_name(f"root.{container}")
         places: dict[str, Path] = {}
         for mount in wanted:
@@ -169,14 +168,12 @@ def plan_links(
     return links, rewritings
 
 
-def _conflicts(
-    links: Mapping[Path, Path], mounts: list[Mount], place: Callable[[Mount], Path]
-) -> bool:
-    for mount in mounts:
-        link = place(mount)
-        if links.get(link, mount.source) != mount.source:
+def _conflicts(links: Mapping[Path, Path], wanted: Mapping[Path, Path]) -> bool:
+    """Whether a link is taken by another target, or would lie below or above another link."""
+    for link, source in wanted.items():
+        if links.get(link, source) != source:
             return True
-        if any(link != other and (link in other.parents or other in link.parents) for other in links):
+        if any(link in other.parents or other in link.parents for other in links):
             return True
     return False
 
@@ -186,7 +183,7 @@ def make_links(links: Mapping[Path, Path]) -> None:
     for link, target in links.items():
         link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if link.is_symlink():
-            if os.readlink(link) == str(target):
+            if str(link.readlink()) == str(target):
                 continue
             link.unlink()
         elif link.exists():

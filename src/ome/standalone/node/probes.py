@@ -214,17 +214,19 @@ class Prober:
         failed: Callable[[ProbeKind, str], None],
         condemn: Callable[[ProbeKind, str], None],
         started: bool = False,
+        ready: bool = False,
     ) -> None:
+        kinds: tuple[ProbeKind, ...] = ("startup", "liveness", "readiness")
         self._specs = {
             kind: spec
-            for kind in ("startup", "liveness", "readiness")
-            if (spec := ProbeSpec.of(kind, container))  # type: ignore[arg-type]
+            for kind in kinds
+            if (spec := ProbeSpec.of(kind, container))
         }
         self._surroundings, self._session = surroundings, session
         self._begun = begun
         self._changed, self._failed, self._condemn = changed, failed, condemn
         self.started = started or "startup" not in self._specs
-        self.ready = self.started and "readiness" not in self._specs
+        self.ready = self.started and (ready or "readiness" not in self._specs)
         self._task = asyncio.create_task(self._run()) if self._specs else None
 
     async def _run(self) -> None:
@@ -242,9 +244,7 @@ class Prober:
         await asyncio.sleep(max(0.0, self._begun + spec.delay - time.time()))
         due = time.monotonic()
         while True:
-            outcome = await attempt(
-                spec.action, self._surroundings, self._session, spec.timeout
-            )
+            outcome = await attempt(spec.action, self._surroundings, self._session, spec.timeout)
             counts = outcome.ok or time.monotonic() >= due
             if counts:
                 due = time.monotonic() + spec.period

@@ -28,14 +28,13 @@ travel only through the socket: never through arguments or files.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
+import _socket
 import errno
 import posix
 import select
 import sys
 import time
-
-import _signal
-import _socket
 
 PROTOCOL = "1"
 MAX_LINE = 16 * 1024
@@ -297,7 +296,7 @@ class Shim:
 
     def accept(self) -> None:
         try:
-            fd, _ = self.listener._accept()
+            fd, _ = self.listener._accept()  # type: ignore[attr-defined]
         except OSError:
             return
         sock = _socket.socket(fileno=fd)
@@ -607,11 +606,10 @@ def start(directory: str) -> None:
 
     os.umask(0o077)
     os.chdir(directory)
-    os.makedirs("state", exist_ok=True)
-    try:
-        os.unlink("shim.sock")
-    except FileNotFoundError:
-        pass
+    if not os.path.isdir("state"):  # noqa: PTH112 - pathlib is not loaded for this
+        os.mkdir("state")  # noqa: PTH102
+    if os.path.lexists("shim.sock"):
+        os.unlink("shim.sock")  # noqa: PTH108
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     listener.bind("shim.sock")  # relative: the path of a socket may not exceed 107 bytes
     listener.listen(8)

@@ -286,6 +286,14 @@ class Shim:
         """Kills what runs and ends the shim; ``on_gone`` follows."""
         self._send(["exit"])
 
+    async def ended(self, timeout: float = 10.0) -> None:
+        """Waits for the end after :meth:`exit`. Raises ShimError when it does not come."""
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.shield(self._task)
+        except TimeoutError:
+            raise ShimError(f"the shim with pid {self.pid} does not end") from None
+
     async def close(self) -> None:
         """Leaves the shim and its containers running."""
         self._closed = True

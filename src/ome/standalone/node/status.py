@@ -147,9 +147,7 @@ def compute(pod: Mapping[str, Any], view: PodView, now: str) -> Object:
         ],
     }
     if inits:
-        statuses = [
-            container_status(pod, c, view.containers[c["name"]], blocked) for c in inits
-        ]
+        statuses = [container_status(pod, c, view.containers[c["name"]], blocked) for c in inits]
         for container, entry in zip(inits, statuses, strict=True):
             done = entry["state"].get("terminated")
             if not is_sidecar(container):
@@ -190,9 +188,7 @@ def _conditions(
         )
         if is_sidecar(s) and not c["ready"]
     ]
-    incomplete = [
-        c["name"] for c in status.get("initContainerStatuses") or () if not c["ready"]
-    ]
+    incomplete = [c["name"] for c in status.get("initContainerStatuses") or () if not c["ready"]]
     gates = [g.get("conditionType") for g in (pod.get("spec") or {}).get("readinessGates") or ()]
     closed = [g for g in gates if (condition(pod, str(g)) or {}).get("status") != "True"]
     why_unready = ""
@@ -218,7 +214,11 @@ def _conditions(
             containers_ready and not closed,
             reason or ("ReadinessGatesNotReady" if closed else ""),
             why_unready
-            or (f"corresponding condition of pod readiness gate {closed[0]!r} is not True" if closed and not reason else ""),
+            or (
+                f"corresponding condition of pod readiness gate {closed[0]!r} is not True"
+                if closed and not reason
+                else ""
+            ),
         ),
         ("ContainersReady", containers_ready, reason, why_unready),
         ("PodScheduled", True, "", ""),

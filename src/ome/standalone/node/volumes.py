@@ -273,12 +273,21 @@ def not_enforced(pod: Mapping[str, Any]) -> list[str]:
     held = sorted(limits & {"cpu", "memory", "ephemeral-storage"})
     if held:
         found.append(f"limits of {', '.join(held)}")
-    contexts = [spec.get("securityContext") or {}, *(c.get("securityContext") or {} for c in containers)]
+    contexts = [
+        spec.get("securityContext") or {},
+        *(c.get("securityContext") or {} for c in containers),
+    ]
     asked = sorted(
         {
             key
             for context in contexts
-            for key in ("runAsUser", "runAsGroup", "fsGroup", "readOnlyRootFilesystem", "capabilities")
+            for key in (
+                "runAsUser",
+                "runAsGroup",
+                "fsGroup",
+                "readOnlyRootFilesystem",
+                "capabilities",
+            )
             if context.get(key) not in (None, False)
         }
     )
