@@ -30,7 +30,7 @@ from ome.standalone.apiserver.lifecycle import DeleteOptions
 from ome.standalone.apiserver.managed import Ownership
 from ome.standalone.apiserver.registry import Registry
 from ome.standalone.apiserver.selecting import selectable
-from ome.standalone.apiserver.store import Entry, Stale, Store, StoreError
+from ome.standalone.apiserver.store import Entry, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +95,13 @@ class Engine:
             raise Invalid.of(
                 kind.resource.kind,
                 "",
-                [FieldError("metadata.name", "Required value: name or generateName is required",
-                            "FieldValueRequired")],
+                [
+                    FieldError(
+                        "metadata.name",
+                        "Required value: name or generateName is required",
+                        "FieldValueRequired",
+                    )
+                ],
                 kind.resource.group,
             )
         for attempt in range(_GENERATE_ATTEMPTS):
@@ -119,8 +124,11 @@ class Engine:
             if self.store.get(kind.bucket, namespace, name) is not None:
                 raise AlreadyExists(
                     f'{kind.resource} "{name}" already exists',
-                    details={"name": name, "kind": kind.resource.plural,
-                             **({"group": kind.resource.group} if kind.resource.group else {})},
+                    details={
+                        "name": name,
+                        "kind": kind.resource.plural,
+                        **({"group": kind.resource.group} if kind.resource.group else {}),
+                    },
                 )
             lifecycle.start_of_life(kind, obj, namespace, lifecycle.now_text())
             obj = rules.conform(kind, obj, call)
@@ -144,9 +152,11 @@ class Engine:
                     f"{kind.resource} is forbidden: unable to create new content in namespace "
                     f"{namespace} because it is being terminated"
                 )
-                cause = {"reason": "NamespaceTerminating",
-                         "message": f"namespace {namespace} is being terminated",
-                         "field": "metadata.namespace"}
+                cause = {
+                    "reason": "NamespaceTerminating",
+                    "message": f"namespace {namespace} is being terminated",
+                    "field": "metadata.namespace",
+                }
                 raise Forbidden(text, details={"kind": kind.resource.plural, "causes": [cause]})
 
     # -- update and patch ------------------------------------------------------------------
@@ -178,8 +188,9 @@ class Engine:
         async with self.store.lock(kind.bucket, namespace, name):
             old = self.live(kind, namespace, name)
             new = change(rules.copy(old))
-            return await self._replace(kind, old, new, call, subresource,
-                                       Ownership(call.manager, subresource))
+            return await self._replace(
+                kind, old, new, call, subresource, Ownership(call.manager, subresource)
+            )
 
     async def apply(
         self, kind: Kind, namespace: str, name: str, patch: Object, call: Call, subresource: str
@@ -228,8 +239,11 @@ class Engine:
             raise Conflict(
                 f'Operation cannot be fulfilled on {kind.resource} "{name}": the object has been '
                 "modified; please apply your changes to the latest version and try again",
-                details={"name": name, "kind": kind.resource.plural,
-                         **({"group": kind.resource.group} if kind.resource.group else {})},
+                details={
+                    "name": name,
+                    "kind": kind.resource.plural,
+                    **({"group": kind.resource.group} if kind.resource.group else {}),
+                },
             )
         problems = lifecycle.carry_over(kind, old, new)
         new = rules.conform(kind, new, call)
@@ -280,8 +294,16 @@ class Engine:
         if self._admission is None:
             return obj or {}
         request = AdmissionRequest(
-            operation, kind.resource, subresource, namespace, name, obj, old, call.user,
-            call.dry_run, self._view,
+            operation,
+            kind.resource,
+            subresource,
+            namespace,
+            name,
+            obj,
+            old,
+            call.user,
+            call.dry_run,
+            self._view,
         )
         try:
             response = self._admission.admit(request)
@@ -311,9 +333,17 @@ class Engine:
         revision = self.store.next_revision()
         meta["resourceVersion"] = str(revision)
         entry = Entry(meta.get("namespace", ""), meta["name"], revision, encode_object(new))
-        await self._write(kind, old, new, self.store.write(
-            kind.bucket, entry, expected=_revision(old), previous=_previous(kind, old, new),
-        ))
+        await self._write(
+            kind,
+            old,
+            new,
+            self.store.write(
+                kind.bucket,
+                entry,
+                expected=_revision(old),
+                previous=_previous(kind, old, new),
+            ),
+        )
         self.committed(kind, old, new)
         return new
 
@@ -324,10 +354,18 @@ class Engine:
         new = {**new, "metadata": {**new["metadata"], "resourceVersion": str(revision)}}
         meta = new["metadata"]
         entry = Entry(meta.get("namespace", ""), meta["name"], revision, encode_object(new))
-        await self._write(kind, old, new, self.store.write(
-            kind.bucket, entry, expected=_revision(old), delete=True,
-            previous=_previous(kind, old, new),
-        ))
+        await self._write(
+            kind,
+            old,
+            new,
+            self.store.write(
+                kind.bucket,
+                entry,
+                expected=_revision(old),
+                delete=True,
+                previous=_previous(kind, old, new),
+            ),
+        )
         self.committed(kind, old, None)
         return new
 
@@ -363,8 +401,12 @@ def _with_metadata(kind: Kind, body: Object) -> Object:
     meta = body.get("metadata")
     if meta is not None and not isinstance(meta, dict):
         raise BadRequest("metadata must be an object")
-    return {**body, "apiVersion": resource.api_version, "kind": resource.kind,
-            "metadata": dict(meta or {})}
+    return {
+        **body,
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": dict(meta or {}),
+    }
 
 
 def _nothing_to_do(kind: Kind, old: Object | None, new: Object) -> list[FieldError]:

@@ -155,7 +155,9 @@ EVENT_FIELDS: Final = (
 _SCALE: Final = ScalePaths()
 
 BUILTIN: Final[tuple[Kind, ...]] = (
-    _kind(r.NAMESPACES, "ns", status=True, subresources=("finalize",), selectable=("status.phase",)),
+    _kind(
+        r.NAMESPACES, "ns", status=True, subresources=("finalize",), selectable=("status.phase",)
+    ),
     _kind(r.NODES, "no", status=True, selectable=("spec.unschedulable",)),
     _kind(r.PERSISTENT_VOLUMES, "pv", status=True),
     _kind(r.CONFIG_MAPS, "cm"),

@@ -57,7 +57,7 @@ class Compacted(Exception):  # noqa: N818
     """The changes asked for are no longer kept."""
 
 
-class StoreFull(StoreError):
+class StoreFull(StoreError):  # noqa: N818
     """The disk did not take a write. Nothing was changed."""
 
 
@@ -238,6 +238,12 @@ class Store:
             yield event
         finally:
             waiters.discard(event)
+
+    def wake_all(self) -> None:
+        """Set every event that :meth:`wakeup` gave out."""
+        for bucket in self._buckets.values():
+            for waiter in bucket.waiters:
+                waiter.set()
 
     # -- writing ---------------------------------------------------------------------------
 
