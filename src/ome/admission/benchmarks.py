@@ -45,7 +45,7 @@ def _endpoint(spec: Mapping[str, Any]) -> Iterator[FieldError]:
 
 
 def _scenarios(spec: Mapping[str, Any]) -> Iterator[FieldError]:
-    task = spec.get("task")
+    task = str(spec.get("task"))
     if task not in SCENARIOS:
         return  # the schema says which tasks there are
     pattern, example = SCENARIOS[task]

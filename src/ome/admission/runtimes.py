@@ -138,11 +138,7 @@ def _signatures(obj: Object) -> dict[str, None]:
         if entry.get("autoSelect") is not True:
             continue
         parts = [
-            *(
-                f"{(entry.get(key) or {}).get('name')} {(entry.get(key) or {}).get('version') or ''}"
-                f"{(entry.get(key) or {}).get('operator') or ''}"
-                for key in ("modelFormat", "modelFramework")
-            ),
+            *(_named(entry.get(key) or {}) for key in ("modelFormat", "modelFramework")),
             entry.get("modelArchitecture") or "any architecture",
             entry.get("quantization") or "",
             str(entry.get("diffusionPipeline") or ""),
@@ -151,3 +147,8 @@ def _signatures(obj: Object) -> dict[str, None]:
         ]
         found[", ".join(part for part in parts if part.strip())] = None
     return found
+
+
+def _named(given: Mapping[str, Any]) -> str:
+    parts = (given.get("name"), given.get("version"), given.get("operator"))
+    return " ".join(str(part) for part in parts if part)
