@@ -26,6 +26,7 @@ from typing import Any
 
 from aiohttp import web
 
+BODY = web.RequestKey("body", dict)
 WORDS = ("hello", "from", "a", "fake", "engine", "that", "always", "says", "the", "same")
 
 
@@ -80,7 +81,9 @@ class FakeEngine:
         app.router.add_post("/v1/rerank", self._rerank)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/_control", self._control)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, port)
         await site.start()
@@ -121,7 +124,7 @@ class FakeEngine:
                 await asyncio.sleep(self.behaviour.delay)
             if self.behaviour.fail_status:
                 return self._failure()
-            request["body"] = body
+            request[BODY] = body
             return await handler(request)
         finally:
             self.in_flight -= 1
@@ -157,7 +160,7 @@ class FakeEngine:
         return [WORDS[index % len(WORDS)] for index in range(count)]
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        body = request["body"]
+        body = request[BODY]
         if not isinstance(body.get("messages"), list) or not body["messages"]:
             return self._json({"error": {"message": "messages is required"}}, 400)
         words = self._words(body)
@@ -169,8 +172,8 @@ class FakeEngine:
         return self._completed("chat.completion", choice, len(words))
 
     async def _completion(self, request: web.Request) -> web.StreamResponse:
-        words = self._words(request["body"])
-        if request["body"].get("stream"):
+        words = self._words(request[BODY])
+        if request[BODY].get("stream"):
             pieces = [{"index": 0, "text": word + " "} for word in words]
             return await self._stream(request, "text_completion", pieces)
         choice = {"index": 0, "text": " ".join(words), "finish_reason": "stop"}
@@ -208,7 +211,7 @@ class FakeEngine:
         return response
 
     async def _embeddings(self, request: web.Request) -> web.Response:
-        given = request["body"].get("input", "")
+        given = request[BODY].get("input", "")
         inputs = given if isinstance(given, list) else [given]
         data = [
             {"object": "embedding", "index": index, "embedding": [0.1, 0.2, 0.3]}
@@ -217,7 +220,7 @@ class FakeEngine:
         return self._json({"object": "list", "model": self.model, "data": data})
 
     async def _rerank(self, request: web.Request) -> web.Response:
-        documents = request["body"].get("documents") or []
+        documents = request[BODY].get("documents") or []
         results = [{"index": i, "relevance_score": 1.0 / (i + 1)} for i, _ in enumerate(documents)]
         return self._json({"model": self.model, "results": results})
 
