@@ -62,7 +62,7 @@ def definition(name: str) -> Object:
 @cache
 def resolve(name: str) -> Schema:
     """The schema of a definition, for example ``io.k8s.api.core.v1.PodSpec``."""
-    return Schema(definition(name), resolve)
+    return Schema(definition(name), resolve, core=True)
 
 
 def name_of(kind: Resource | str) -> str:

@@ -55,7 +55,7 @@ class CelRule:
 
 
 class Schema:
-    """One node of the graph. Read-only for users."""
+    """One node of the graph. Read-only for users. ``core`` nodes are of Kubernetes' own types."""
 
     __slots__ = (
         "_additional",
@@ -66,9 +66,12 @@ class Schema:
         "_quantities",
         "_resolve",
         "checks",
+        "core",
         "default_value",
         "embedded",
         "format",
+        "granular_list",
+        "granular_map",
         "has_default",
         "int_or_string",
         "list_type",
@@ -83,9 +86,10 @@ class Schema:
         "type",
     )
 
-    def __init__(self, raw: Raw, resolve: Resolver | None = None) -> None:
+    def __init__(self, raw: Raw, resolve: Resolver | None = None, *, core: bool = False) -> None:
         get = raw.get
         self.raw = raw
+        self.core = core
         self._resolve = resolve
         self.properties: Raw = get("properties") or _NOTHING
         self.type: str = get("type") or ""
@@ -97,6 +101,8 @@ class Schema:
         self.list_type: str = get("x-kubernetes-list-type") or "atomic"
         self.map_keys: tuple[str, ...] = tuple(get("x-kubernetes-list-map-keys") or ())
         self.map_type: str = get("x-kubernetes-map-type") or "granular"
+        self.granular_map = self.map_type != "atomic" and self.type in ("object", "")
+        self.granular_list = self.list_type != "atomic" and self.type == "array"
         strategy = get("x-kubernetes-patch-strategy") or ""
         self.patch_strategy = frozenset(strategy.split(",")) if strategy else frozenset()
         self.patch_merge_key: str = get("x-kubernetes-patch-merge-key") or ""
@@ -197,10 +203,12 @@ class Schema:
     def _node(self, raw: Raw) -> Schema:
         reference = raw.get(_REF)
         if not isinstance(reference, str) or self._resolve is None:
-            return Schema(raw, self._resolve)
+            return Schema(raw, self._resolve, core=self.core)
         target = self._resolve(reference.rpartition("/")[2])
         siblings = {k: v for k, v in raw.items() if k not in (_REF, "description")}
-        return Schema({**target.raw, **siblings}, target._resolve) if siblings else target
+        if not siblings:
+            return target
+        return Schema({**target.raw, **siblings}, target._resolve, core=target.core)
 
     def default(self, obj: Object) -> Object:
         """The object with defaults filled in, nulls dropped and quantities spelled canonically."""

@@ -113,9 +113,11 @@ def _walk_list(schema: Schema, value: list[Any], path: str, errors: list[FieldEr
     items = schema.items
     for index, inner in enumerate(value):
         _walk(items, inner, f"{path}[{index}]", errors)
-    if schema.list_type == "map":
+    # Kubernetes' own kinds accept repeated items except where their validation says otherwise
+    # (two environment variables of one name are legal); custom resources never do.
+    if schema.list_type == "map" and not schema.core:
         _unique_keys(schema, value, path, errors)
-    elif schema.list_type == "set":
+    elif schema.list_type == "set" and not schema.core:
         _unique_items(value, path, errors)
 
 
@@ -132,11 +134,6 @@ def _unique_keys(schema: Schema, value: list[Any], path: str, errors: list[Field
                 FieldError(f"{path}[{index}]", f"Duplicate value: {text}", "FieldValueDuplicate")
             )
         seen.add(text)
-        required = schema.items.raw.get("required") or ()
-        for name, found in key.items():
-            if found is None and name not in required:
-                message = "Required value: it identifies the item in its list"
-                errors.append(FieldError(f"{path}[{index}].{name}", message, "FieldValueRequired"))
 
 
 def _unique_items(value: list[Any], path: str, errors: list[FieldError]) -> None:

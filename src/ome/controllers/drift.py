@@ -56,9 +56,9 @@ def _list_key(items: Sequence[Any]) -> str | None:
     """The field that tells the items of this list apart, if they are objects that have one."""
     for key in _LIST_KEYS:
         values = [item.get(key) for item in items if isinstance(item, Mapping)]
-        if values and len(values) == len(items) and None not in values:
-            if len(set(map(str, values))) == len(values):
-                return key
+        complete = bool(values) and len(values) == len(items) and None not in values
+        if complete and len(set(map(str, values))) == len(values):
+            return key
     return None
 
 

@@ -131,9 +131,7 @@ def missing_metadata(spec: Mapping[str, Any], config: Mapping[str, Any] | None) 
     """A merge patch for ``spec`` with what the user left empty and the files say."""
     if not config:
         return {}
-    patch: Object = {
-        key: config[key] for key in _FILLED if config.get(key) and not spec.get(key)
-    }
+    patch: Object = {key: config[key] for key in _FILLED if config.get(key) and not spec.get(key)}
     if (config.get("maxTokens") or 0) > 0 and not spec.get("maxTokens"):
         patch["maxTokens"] = config["maxTokens"]
     for key in ("modelFormat", "modelFramework"):

@@ -75,7 +75,7 @@ class Plan:
 
     @property
     def sentences(self) -> list[str]:
-        actions = (*self.applies, *self.scales, *self.deletes)
+        actions: list[Apply | Scale | Delete] = [*self.applies, *self.scales, *self.deletes]
         return [action.sentence for action in actions]
 
     def __bool__(self) -> bool:

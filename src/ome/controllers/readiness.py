@@ -38,6 +38,7 @@ class Probe:
 def probe_for(model: Object | None, name: str) -> Probe:
     """What to ask a service that serves this model under that name."""
     capabilities = set(((model or {}).get("spec") or {}).get("modelCapabilities") or ())
+    body: dict[str, Any]
     if capabilities & _EMBEDDING:
         return Probe("an embedding", "/v1/embeddings", {"model": name, "input": "ready?"})
     if capabilities & _RERANK:
@@ -104,7 +105,8 @@ async def _ask(session: ClientSession, url: str, probe: Probe, begin: float) -> 
             )
         if probe.body is not None and not _is_answer(text):
             return Outcome(
-                False, f"{url}{probe.path} answered something that is not {probe.what}: {text[:200]}"
+                False,
+                f"{url}{probe.path} answered something that is not {probe.what}: {text[:200]}",
             )
     taken = time.monotonic() - begin
     return Outcome(True, f"{url} answered {probe.what} in {taken:.2f} s")

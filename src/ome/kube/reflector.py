@@ -111,7 +111,7 @@ class Reflector:
             except Expired as error:
                 self._expired(error)
                 await asyncio.sleep(random.random() * self._relist_jitter)
-            except (StatusError, KubeError) as error:
+            except (StatusError, KubeError, msgspec.MsgspecError) as error:
                 await asyncio.sleep(self._failed(error))
             else:
                 self._recovered()
@@ -242,7 +242,7 @@ class Reflector:
         wait = self._backoff.next()
         if isinstance(error, StatusError):
             wait = max(wait, min(error.retry_after or 0.0, 60.0))
-        if self._backoff.failures >= _GIVE_UP_POSITION_AFTER and isinstance(error, StatusError):
+        if self._backoff.failures >= _GIVE_UP_POSITION_AFTER and not isinstance(error, KubeError):
             self._position = ""  # such as a version from the future after a restored backup
         level = logging.WARNING if self._backoff.failures == 2 else logging.DEBUG
         log.log(level, "%s: %s; trying again", self._resource, error)

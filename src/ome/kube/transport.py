@@ -65,6 +65,7 @@ class Transport:
         self._given_context = context
         self._on_warning = on_warning
         self._session: aiohttp.ClientSession | None = None
+        self._retired: list[aiohttp.ClientSession] = []
         self._streams: set[aiohttp.ClientResponse] = set()
         self._identity: tuple[bytes, bytes] = (b"", b"")
         self._extra: dict[str, Any] = {}
@@ -79,8 +80,10 @@ class Transport:
         for response in tuple(self._streams):
             # Else who reads would wait for ever.
             response.content.set_exception(aiohttp.ClientConnectionError("the client was closed"))
-        if session is not None:
-            await session.close()
+        retired, self._retired = self._retired, []
+        for old in (*retired, session):
+            if old is not None:
+                await old.close()
 
     async def send(
         self,
@@ -188,6 +191,8 @@ class Transport:
                 yield response
         except aiohttp.ClientConnectorError as error:
             raise Unreachable(self._endpoint.shown, error.os_error) from error
+        except aiohttp.ConnectionTimeoutError as error:
+            raise Unreachable(self._endpoint.shown, error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(self._endpoint.shown, error, maybe_done=True) from error
 
@@ -196,8 +201,9 @@ class Transport:
         if self._session is not None and not self._session.closed and identity == self._identity:
             return self._session
         if self._session is not None:
-            # A renewed client certificate: running requests keep the connections they have.
-            asyncio.get_running_loop().create_task(self._session.close())
+            # A renewed client certificate. What runs keeps the connections that it has; idle ones
+            # of the old session close by themselves.
+            self._retired.append(self._session)
         self._identity = identity
         self._session = aiohttp.ClientSession(
             connector=self._connector(credential),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -13,10 +14,12 @@ import pytest
 import yaml
 from tests.unit.kube.certificates import Authority
 from tests.unit.kube.fakeapi import FakeApi
+from tests.unit.kube.waiting import until
 
+from ome.apimachinery.resources import CONFIG_MAPS
 from ome.kube import Client, ConfigError, Unreachable, connect
 from ome.kube.config import find_endpoint, from_kubeconfig, in_cluster
-from ome.kube.endpoint import Endpoint
+from ome.kube.endpoint import Credential, Endpoint
 
 Doc = dict[str, Any]
 
@@ -359,6 +362,38 @@ async def test_client_certificates_prove_who_we_are(tmp_path: Path) -> None:
         async with await connect(kubeconfig(tmp_path / "e", cluster), attempts=1) as client:
             with pytest.raises(Unreachable):
                 await client.discover()
+
+
+async def test_a_renewed_certificate_leaves_open_watches_alone(tmp_path: Path) -> None:
+    authority = Authority()
+    server = authority.issue("server", ip="127.0.0.1")
+    context = authority.server_context(server, tmp_path, mutual=True)
+    mine = [authority.issue(name, client=True) for name in ("one", "two")]
+
+    class Renewing:
+        """Another certificate each time that it is asked."""
+
+        asked = 0
+
+        async def current(self) -> Credential:
+            self.asked += 1
+            pair = mine[self.asked % 2]
+            return Credential({}, pair.certificate, pair.key)
+
+        def invalidate(self) -> bool:
+            return True
+
+    async with await FakeApi().start(tls=context) as api:
+        endpoint = Endpoint(api.url, credentials=Renewing(), ca=authority.pem)
+        async with Client(endpoint=endpoint) as client:
+            events = client.watch(CONFIG_MAPS)
+            following = asyncio.create_task(anext(events))
+            await until(lambda: api.open_watches == 1)
+            for _ in range(3):
+                await client.list(CONFIG_MAPS)
+            await api.put("/api/v1/configmaps", {"metadata": {"name": "x", "namespace": "a"}})
+            assert (await asyncio.wait_for(following, 5)).type == "ADDED"
+            await events.aclose()
 
 
 async def test_an_unknown_authority_is_refused_with_a_remedy(tmp_path: Path) -> None:

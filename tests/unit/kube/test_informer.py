@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
+import random
 import time
 from typing import Any
 
@@ -235,6 +237,88 @@ async def test_indexes_follow_changes(api: FakeApi, client: Client, start: Start
         informer.by_index("nope", "")
     with pytest.raises(ValueError, match="already"):
         informer.add_index("app", lambda obj: [])
+
+
+async def test_an_index_function_that_fails_costs_only_its_entry(
+    api: FakeApi, client: Client, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    await api.put(MAPS, config_map("x", app="one"))
+    await api.put(MAPS, config_map("y"))
+    informer = informer_of(client)
+    informer.add_index("app", lambda obj: [obj["metadata"]["labels"]["app"]])
+    start(informer.run())
+    await informer.synced()
+    assert informer.keys_by_index("app", "one") == [Key("a", "x")]
+    assert len(informer) == 2
+    assert "an index function failed on <ConfigMap a/y" in caplog.text
+
+
+async def test_nonsense_from_the_server_is_waited_out(
+    api: FakeApi, client: Client, start: Start
+) -> None:
+    await api.put(MAPS, config_map("x"))
+    api.fail(Fault(status=200, body=b'{"items":[{"metadata":[]}]}'))
+    api.fail(Fault(watch=True, status=200, body=b'{"type":"ADDED","object":{"metadata":1}}\n'))
+    api.fail(Fault(watch=True, status=200, body=b"what?\n"))
+    informer = informer_of(client)
+    start(informer.run())
+    await informer.synced()
+    await until(lambda: api.open_watches == 1)
+    assert informer.keys() == [Key("a", "x")]
+    assert informer.stats.failures == 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_the_cache_ends_up_true_whatever_happens(
+    api: FakeApi, client: Client, start: Start, seed: int
+) -> None:
+    """Random changes and random faults; in the end cache, index and what handlers were told agree
+    with the server, and no version was told twice."""
+    rng = random.Random(seed)
+    told: dict[str, dict[str, Any]] = {}
+    versions: set[tuple[str, str]] = set()
+
+    def handler(event: str, old: Any, new: Any) -> None:
+        if event == "DELETED":
+            del told[old["metadata"]["name"]]
+            return
+        meta = new["metadata"]
+        assert (event == "MODIFIED") == (meta["name"] in told)
+        version = (meta["uid"], meta["resourceVersion"])
+        assert version not in versions
+        versions.add(version)
+        told[meta["name"]] = dict(new["data"])
+
+    informer = informer_of(client, streaming=seed % 2 == 0, backoff=Backoff(0.001, 0.01))
+    informer.add_index("v", lambda obj: [obj["data"]["v"]])
+    informer.add_handler(handler)
+    start(informer.run())
+    faults = [
+        lambda: api.fail(Fault(watch=True, cut_after=rng.randrange(1, 900))),
+        lambda: api.fail(Fault(watch=True, error_event=rng.choice([410, 500]))),
+        lambda: api.fail(Fault(watch=True, status=rng.choice([410, 429, 503]))),
+        lambda: api.fail(Fault(watch=False, status=410)),
+        lambda: api.fail(Fault(reset=True)),
+        api.compact,
+        api.cut_watches,
+    ]
+    for step in range(150):
+        name = f"m{rng.randrange(20)}"
+        if rng.random() < 0.3 and (MAPS, "a", name) in api.objects:
+            await api.drop(MAPS, "a", name)
+        else:
+            await api.put(MAPS, config_map(name, v=str(rng.randrange(3)), step=str(step)))
+        if rng.random() < 0.2:
+            rng.choice(faults)()
+        if rng.random() < 0.1:
+            await api.bookmark(MAPS)
+        await asyncio.sleep(rng.random() * 0.004)
+    wanted = {name: obj["data"] for (_, _, name), obj in api.objects.items()}
+    await until(lambda: told == wanted, f"{informer.stats}", 10)
+    assert {o["metadata"]["name"]: o["data"] for o in informer.list()} == wanted
+    for value in "012":
+        names = {key.name for key in informer.keys_by_index("v", value)}
+        assert names == {name for name, data in wanted.items() if data["v"] == value}
 
 
 async def test_a_handler_that_fails_does_not_stop_the_others(
