@@ -82,7 +82,9 @@ def cluster(bed: ControlPlane, kubectl: Path) -> Kubectl:
     size = {"cpu": "64", "memory": "512Gi", "pods": "500", "nvidia.com/gpu": "8"}
     for i in range(NODES):
         patch = json.dumps({"status": {"capacity": size, "allocatable": size}})
-        client.run("patch", "node", f"node-{i}", "--subresource=status", "--type=merge", "-p", patch)
+        client.run(
+            "patch", "node", f"node-{i}", "--subresource=status", "--type=merge", "-p", patch
+        )
         client.wait(f"node/node-{i}", "condition=Ready")
     return client
 

@@ -155,7 +155,12 @@ class ControlPlane:
             *("--service-account-key-file", self.folder / "sa.key"),
             *("--service-account-signing-key-file", self.folder / "sa.key"),
             *("--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/12"),
-            *("--disable-admission-plugins", "ServiceAccount", "--endpoint-reconciler-type", "none"),
+            *(
+                "--disable-admission-plugins",
+                "ServiceAccount",
+                "--endpoint-reconciler-type",
+                "none",
+            ),
             *("--audit-policy-file", self.folder / "audit.yaml"),
             *("--audit-log-path", self.folder / "audit.log", "--audit-log-maxsize", 2000),
             *("--max-requests-inflight", 2000, "--max-mutating-requests-inflight", 1000),
