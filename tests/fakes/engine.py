@@ -11,7 +11,8 @@ As a process (for pods): ``python tests/fakes/engine.py --host 127.0.0.1 --port 
 prints ``listening on http://127.0.0.1:PORT`` and takes ``POST /_control`` with the fields of
 :class:`Behaviour` as JSON. It answers chat completions and completions (streamed or not),
 embeddings, rerank, ``/v1/models``, ``/health`` and ``/metrics``. Every answer names the engine in
-the ``X-Fake-Engine`` header, so that tests see which replica answered.
+the ``X-Fake-Engine`` header, so that tests see which replica answered. The same is served below
+``/services/<namespace>/<name>``, as if a gateway stood in front.
 """
 
 from __future__ import annotations
@@ -73,12 +74,13 @@ class FakeEngine:
 
     async def start(self, port: int = 0) -> None:
         app = web.Application(middlewares=[self._observe])
-        app.router.add_get("/health", self._health)
-        app.router.add_get("/v1/models", self._models)
-        app.router.add_post("/v1/chat/completions", self._chat)
-        app.router.add_post("/v1/completions", self._completion)
-        app.router.add_post("/v1/embeddings", self._embeddings)
-        app.router.add_post("/v1/rerank", self._rerank)
+        for prefix in ("", "/services/{namespace}/{name}"):
+            app.router.add_get(f"{prefix}/health", self._health)
+            app.router.add_get(f"{prefix}/v1/models", self._models)
+            app.router.add_post(f"{prefix}/v1/chat/completions", self._chat)
+            app.router.add_post(f"{prefix}/v1/completions", self._completion)
+            app.router.add_post(f"{prefix}/v1/embeddings", self._embeddings)
+            app.router.add_post(f"{prefix}/v1/rerank", self._rerank)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/_control", self._control)
         self._runner = web.AppRunner(
@@ -114,7 +116,7 @@ class FakeEngine:
         if request.can_read_body:
             body = json.loads(await request.read() or b"{}")
         self.requests.append(Recorded(request.method, request.path, body, dict(request.headers)))
-        if not request.path.startswith("/v1/") or request.path == "/v1/models":
+        if "/v1/" not in request.path or request.path.endswith("/v1/models"):
             return await handler(request)
         self.in_flight += 1
         try:
