@@ -132,7 +132,7 @@ class Engine:
                 )
             lifecycle.start_of_life(kind, obj, namespace, lifecycle.now_text())
             obj = rules.conform(kind, obj, call)
-            rules.initial(kind, obj)
+            obj = rules.initial(kind, obj)
             obj = self._admit("CREATE", kind, "", namespace, name, obj, None, call)
             problems = self.prepare(kind, None, obj) + rules.validate(kind, obj, None)
             self._refuse(kind, name, problems)
@@ -252,7 +252,7 @@ class Engine:
         new = rules.isolate(kind, old, new, subresource)
         lifecycle.set_generation(kind, old, new)
         problems += self.prepare(kind, old, new)
-        problems += rules.validate(kind, new, old)
+        problems += rules.validate(kind, new, old, subresource)
         self._refuse(kind, name, problems)
         new = owned.record(kind, old, new)
         if lifecycle.same(old, new):

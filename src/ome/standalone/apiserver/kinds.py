@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
+from ome.apimachinery import definitions
 from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Resource
+from ome.apimachinery.schema import Schema
 
 ALL_VERBS: Final = (
     "create",
@@ -69,6 +71,13 @@ class Kind:
     """Objects written at or before this revision may not follow the current schema yet."""
     raw_schema: Callable[[], dict[str, object] | None] = field(default=lambda: None)
     """``openAPIV3Schema`` of a custom resource."""
+
+    @cached_property
+    def schema(self) -> Schema:
+        """What the kind's objects look like."""
+        if self.custom:
+            return Schema.from_crd(self.raw_schema())
+        return definitions.schema_for(self.resource)
 
     @cached_property
     def bucket(self) -> str:

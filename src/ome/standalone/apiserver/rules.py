@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ome.apimachinery import names
-from ome.apimachinery.errors import FieldError
+from ome.apimachinery import core_defaults, core_validation
+from ome.apimachinery.errors import BadRequest, FieldError, Invalid
 from ome.apimachinery.jsonvalues import copy_json
 from ome.apimachinery.objects import Object, metadata
 from ome.standalone.apiserver.kinds import Kind
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ome.standalone.apiserver.engine import Call
 
 copy = copy_json
-
-_PATH_NAMES = frozenset({"roles", "rolebindings", "clusterroles", "clusterrolebindings"})
 
 
 def present(kind: Kind, stored: Object) -> Object:
@@ -30,25 +28,43 @@ def present(kind: Kind, stored: Object) -> Object:
 
 def report_unknown(kind: Kind, body: Object, call: Call) -> None:
     """Complain about unknown fields as the client asked for, and change nothing."""
+    if call.validation != "Ignore":
+        _report(kind.schema.prune(body)[1], call)
+
+
+def _report(unknown: list[str], call: Call) -> None:
+    if not unknown or call.validation == "Ignore":
+        return
+    if call.validation == "Strict":
+        listed = ", ".join(f'unknown field "{path}"' for path in unknown)
+        raise BadRequest(f"strict decoding error: {listed}")
+    for path in unknown:
+        call.warn(f'unknown field "{path}"')
 
 
 def conform(kind: Kind, body: Object, call: Call) -> Object:
-    """The body without unknown fields and with defaults."""
-    return body
+    """The body without unknown fields and with defaults. Raises Invalid for a built-in kind whose
+    fields have wrong types; those of custom resources are checked by :func:`validate`."""
+    obj, unknown = kind.schema.prune(body)
+    _report(unknown, call)
+    if kind.custom:
+        return kind.schema.default(obj)
+    problems = kind.schema.validate(obj)
+    if problems:
+        name = str(metadata(obj).get("name") or "")
+        raise Invalid.of(kind.resource.kind, name, problems, kind.resource.group)
+    return core_defaults.apply(kind.resource, kind.schema.default(obj))
 
 
-def initial(kind: Kind, obj: Object) -> None:
-    """Give a new object the state that it starts with, in place."""
+def initial(kind: Kind, obj: Object) -> Object:
+    """A new object in the state that it starts with."""
     if kind.has_status:
-        obj.pop("status", None)
-    what = kind.resource.kind if not kind.resource.group else ""
-    if what == "Namespace":
-        obj["spec"] = {"finalizers": ["kubernetes"]}
-        obj["status"] = {"phase": "Active"}
+        obj = {name: value for name, value in obj.items() if name != "status"}
+    if (kind.resource.group, kind.resource.kind) == ("", "Namespace"):
         meta = obj["metadata"]
-        meta["labels"] = {**(meta.get("labels") or {}), "kubernetes.io/metadata.name": meta["name"]}
-    elif what == "Pod":
-        obj["status"] = {"phase": "Pending"}
+        labels = {**(meta.get("labels") or {}), "kubernetes.io/metadata.name": meta["name"]}
+        obj = {**obj, "metadata": {**meta, "labels": labels}}
+    return core_defaults.prepare_create(kind.resource, obj)
 
 
 def isolate(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
@@ -73,42 +89,11 @@ def isolate(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
     return new
 
 
-def validate(kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
-    return _validate_metadata(kind, obj, old)
-
-
-def _validate_metadata(kind: Kind, obj: Object, old: Object | None) -> list[FieldError]:
-    meta = metadata(obj)
-    problems: list[FieldError] = []
-    if old is None:
-        name = meta["name"]
-        plural = kind.resource.plural
-        if not isinstance(name, str):
-            return [FieldError("metadata.name", "Invalid value: must be a string")]
-        if plural == "namespaces":
-            complaints = names.dns_label(name)
-        elif plural == "services":
-            complaints = names.dns_label_1035(name)
-        elif plural in _PATH_NAMES:
-            complaints = names.path_segment(name)
-        else:
-            complaints = names.dns_subdomain(name)
-        problems += [
-            FieldError("metadata.name", f'Invalid value: "{name}": {text}') for text in complaints
-        ]
-    for field, check in (
-        ("labels", names.check_labels),
-        ("annotations", names.check_annotations),
-    ):
-        values = meta.get(field) or {}
-        if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
-            problems.append(
-                FieldError(
-                    f"metadata.{field}",
-                    "Invalid value: keys and values must be strings",
-                    "FieldValueTypeInvalid",
-                )
-            )
-        else:
-            problems += check(values, f"metadata.{field}")
-    return problems
+def validate(
+    kind: Kind, obj: Object, old: Object | None, subresource: str = ""
+) -> list[FieldError]:
+    """Everything that is wrong with an object that is to be stored."""
+    problems = kind.schema.validate(obj) if kind.custom else []
+    return problems + core_validation.validate(
+        kind.resource, obj, old, subresource=subresource
+    )
