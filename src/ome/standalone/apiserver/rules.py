@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 copy = copy_json
 
+WHOLE = frozenset({"binding", "finalize"})
+"""Subresources through which the server itself changes spec and status together."""
+
 
 def present(kind: Kind, stored: Object) -> Object:
     """A stored object as this version of its kind shows it."""
@@ -79,6 +82,8 @@ def isolate(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
         else:
             result.pop("status", None)
         return result
+    if subresource in WHOLE:
+        return new
     if kind.has_status:
         result = dict(new)
         if "status" in old:
@@ -94,6 +99,4 @@ def validate(
 ) -> list[FieldError]:
     """Everything that is wrong with an object that is to be stored."""
     problems = kind.schema.validate(obj) if kind.custom else []
-    return problems + core_validation.validate(
-        kind.resource, obj, old, subresource=subresource
-    )
+    return problems + core_validation.validate(kind.resource, obj, old, subresource=subresource)
