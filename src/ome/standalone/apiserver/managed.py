@@ -12,7 +12,7 @@ from ome.standalone.apiserver.lifecycle import now_text
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """One write of one manager."""
+    """One write of one manager. ``applied`` tells server-side apply from all other writes."""
 
     manager: str
     subresource: str = ""
@@ -28,7 +28,7 @@ class Ownership:
             schema=kind.schema,
             now=now_text(),
             subresource=self.subresource,
-            reset_fields=self._reset(kind),
+            reset_fields=self._reset_fields(kind),
         )
 
     def record(self, kind: Kind, old: Object | None, new: Object) -> Object:
@@ -42,8 +42,8 @@ class Ownership:
             schema=kind.schema,
             now=now_text(),
             subresource=self.subresource,
-            reset_fields=self._reset(kind),
+            reset_fields=self._reset_fields(kind),
         )
 
-    def _reset(self, kind: Kind) -> tuple[str, ...]:
-        return ("status",) if kind.has_status and not self.subresource else ()
+    def _reset_fields(self, kind: Kind) -> tuple[str, ...]:
+        return ("status",) if kind.has_status and self.subresource != "status" else ()
