@@ -213,6 +213,16 @@ async def test_what_vanishes_while_a_list_starts_over_is_not_kept(
     assert informer.get("a", "m000") is None
 
 
+async def test_a_kind_that_can_not_be_watched_is_told(
+    api: FakeApi, client: Client, start: Start
+) -> None:
+    api.fail(Fault(status=200, body=b'{"items":[]}', times=99))
+    informer = informer_of(client)
+    start(informer.run())
+    await until(lambda: "can't be watched" in informer.stats.last_error)
+    assert api.sent(watch=True) == []
+
+
 async def test_a_version_from_the_future_leads_to_a_new_list(
     api: FakeApi, client: Client, start: Start
 ) -> None:
