@@ -237,13 +237,11 @@ async def test_a_controller_brings_the_world_in_line(client: Client) -> None:
         await client.patch(WIDGETS, "w4", {"spec": {"size": 44}}, namespace="default")
 
         def healed() -> bool:
-            third, fourth = (copies.get("default", f"copy-w{n}") for n in (3, 4))
-            return (third or {})["data"] == {"size": "3"} and (fourth or {})["data"] == {
-                "size": "44"
-            }
+            found = [copies.get("default", f"copy-w{n}") for n in (3, 4)]
+            return [obj and obj["data"] for obj in found] == [{"size": "3"}, {"size": "44"}]
 
         await until(healed)
-        await until(lambda: (own.get("default", "w4") or {})["status"] == {"done": 44})
+        await until(lambda: (own.get("default", "w4") or {}).get("status") == {"done": 44})
     finally:
         for task in tasks:
             task.cancel()

@@ -401,7 +401,8 @@ async def test_a_snapshot_reads_like_the_object(api: FakeApi, client: Client, st
     assert snapshot["data"]["k"] == "v"
     assert snapshot.get("spec") is None
     assert "data" in snapshot
-    assert snapshot == informer.get("a", "x") == snapshot.object()
+    assert dict(snapshot) == informer.get("a", "x") == snapshot.object()
+    assert snapshot == snapshot.object()
     assert {**snapshot} == snapshot.object()
     assert copy.deepcopy(snapshot) == snapshot.object()
     assert informer.snapshots()[0].uid == snapshot["metadata"]["uid"]
