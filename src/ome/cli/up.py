@@ -110,6 +110,9 @@ async def run(
     home.make()
     lock = home.take()
     try:
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n".encode())
+        lock.flush()
         home.state.unlink(missing_ok=True)
         stop = _Signals()
         await _prepare(home)
