@@ -126,9 +126,12 @@ def track_update(
     """``new`` with the ``managedFields`` that follow from writing it over ``old`` (None: created).
 
     What was added or changed goes to the writer, what was removed leaves everyone. ``new`` is what
-    is going to be stored; see :func:`server_side_apply` for ``reset_fields``.
+    is going to be stored; see :func:`server_side_apply` for ``reset_fields``. An object that exists
+    and has no entries is not tracked until somebody applies it.
     """
     entries = managedfields.decode_new_or_old(old, new, subresource)
+    if old is not None and not entries:
+        return managedfields.with_entries(new, [])
     own_kind = "x-kubernetes-group-version-kind" in schema.raw
     before = old if old is not None else {"metadata": {}}
     changed, removed = fieldwalk.compare(schema, before, new, zero=old is None and own_kind)

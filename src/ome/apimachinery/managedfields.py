@@ -111,13 +111,13 @@ def decode_new_or_old(
 ) -> list[Entry]:
     """The entries that a write starts from.
 
-    A client may rewrite them, but one that merely leaves them out does not erase them:
-    ``managedFields: [{}]`` does. Through a subresource they can't be rewritten.
+    A client may rewrite them, but one that merely leaves them out does not erase them: an empty
+    list, or a list of one empty entry, does. Through a subresource they can't be rewritten.
     """
     if subresource:
         return decode(old)
     given = metadata(new).get("managedFields")
-    if given == [{}]:
+    if given in ([], [{}]):
         return []
     if old is not None and given == metadata(old).get("managedFields"):
         return decode(old)
@@ -154,7 +154,7 @@ def with_entries(obj: Object, entries: Iterable[Entry]) -> Object:
     """The object with these entries; the object itself where they are what it has."""
     listed = encode(entries)
     meta = obj.get("metadata") or {}
-    if meta.get("managedFields") == listed:
+    if meta.get("managedFields") == (listed or None):
         return obj
     changed = {k: v for k, v in meta.items() if k != "managedFields"}
     if listed:

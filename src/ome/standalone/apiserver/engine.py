@@ -25,12 +25,13 @@ from ome.apimachinery.objects import Object
 from ome.standalone.apiserver import lifecycle, rules
 from ome.standalone.apiserver.admission import Admission, AdmissionRequest, ReadView, refusal
 from ome.standalone.apiserver.codec import decode_stored, encode, encode_object
+from ome.standalone.apiserver.disk import StoreError
 from ome.standalone.apiserver.kinds import Kind
 from ome.standalone.apiserver.lifecycle import DeleteOptions
 from ome.standalone.apiserver.managed import Ownership
 from ome.standalone.apiserver.registry import Registry
 from ome.standalone.apiserver.selecting import selectable
-from ome.standalone.apiserver.store import Entry, Store, StoreError
+from ome.standalone.apiserver.store import Entry, Store
 
 log = logging.getLogger(__name__)
 
