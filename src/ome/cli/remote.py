@@ -23,6 +23,7 @@ class RemoteTransport:
         self._runner = asyncio.Runner()
         self._client: Client = self._run(connect(kubeconfig=kubeconfig, context=context))
         self.where = self._client.endpoint.shown
+        self.namespace = self._client.namespace
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         try:

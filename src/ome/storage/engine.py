@@ -30,8 +30,8 @@ from ome.storage.errors import (
     ServerFailed,
     SourceChanged,
     StorageError,
-    UnsafeName,
     Unreachable,
+    UnsafeName,
 )
 from ome.storage.journal import Journal
 from ome.storage.meter import Meter

@@ -25,9 +25,7 @@ class StorageError(Exception):
     reason: str = "StorageFailed"
     retryable: bool = False
 
-    def __init__(
-        self, message: str, *, remedy: str = "", retry_after: float | None = None
-    ) -> None:
+    def __init__(self, message: str, *, remedy: str = "", retry_after: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy

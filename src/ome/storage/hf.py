@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from ome.storage.errors import (
@@ -30,7 +30,10 @@ DEFAULT_ENDPOINT = "https://huggingface.co"
 
 
 class HubSource:
-    """One repository at one revision; ``folder`` restricts it to a part of the repository."""
+    """One repository at one revision; ``folder`` restricts it to a part of the repository.
+
+    ``ambient``: without ``token``, the token that this user is logged in with may be used.
+    """
 
     ranged = True
 
@@ -43,6 +46,7 @@ class HubSource:
         folder: str = "",
         endpoint: str = DEFAULT_ENDPOINT,
         token: str | None = None,
+        ambient: bool = True,
     ) -> None:
         if not repository:
             raise InvalidLocation(f"{uri} names no repository", remedy="write hf://org/name")
@@ -52,16 +56,16 @@ class HubSource:
         self._folder = folder.strip("/")
         self._endpoint = endpoint.rstrip("/")
         self._token = token
+        self._ambient = ambient
         self._commit = ""
         self._session = new_session()
         self._reader: RangeReader | None = None
-        self.card: Mapping[str, Any] = {}
 
     @property
     def revision(self) -> str:
         return self._commit
 
-    async def list(self) -> list[FileEntry]:
+    async def list(self) -> Sequence[FileEntry]:
         return await asyncio.to_thread(self._list)
 
     async def read(self, entry: FileEntry, start: int, end: int) -> AsyncIterator[bytes]:
@@ -75,16 +79,16 @@ class HubSource:
     async def close(self) -> None:
         await self._session.close()
 
-    def _list(self) -> list[FileEntry]:
+    def _list(self) -> Sequence[FileEntry]:
         from huggingface_hub import HfApi, get_token
         from huggingface_hub.hf_api import RepoFile
 
-        token = self._token or get_token()
+        token = self._token or (get_token() if self._ambient else None)
         api = HfApi(endpoint=self._endpoint, token=token or False)
         try:
             info = api.model_info(self._repository, revision=self._asked, timeout=20)
             self._commit = info.sha or ""
-            tree = list(
+            tree = tuple(
                 api.list_repo_tree(
                     self._repository,
                     path_in_repo=self._folder or None,
@@ -206,15 +210,19 @@ class HubSource:
 
 
 def open_hub(spec: SourceSpec) -> HubSource:
-    """``container`` is the repository, ``path`` a folder in it. ``parameters.endpoint`` wins over
-    the environment's ``HF_ENDPOINT``."""
+    """``container`` is the repository, ``path`` a folder in it.
+
+    ``parameters.endpoint`` wins over the environment's ``HF_ENDPOINT``. An endpoint that whoever
+    wrote the model chose gets the model's own token only, never this machine's.
+    """
+    chosen = spec.parameters.get("endpoint", "")
+    token = spec.credentials.get("token") or ("" if chosen else os.environ.get("HF_TOKEN"))
     return HubSource(
         spec.uri,
         spec.container,
         revision=spec.revision,
         folder=spec.path,
-        endpoint=spec.parameters.get("endpoint")
-        or os.environ.get("HF_ENDPOINT")
-        or DEFAULT_ENDPOINT,
-        token=spec.credentials.get("token") or os.environ.get("HF_TOKEN") or None,
+        endpoint=chosen or os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT,
+        token=token or None,
+        ambient=not chosen,
     )

@@ -105,9 +105,7 @@ class RangeReader:
             remedy="check the endpoint",
         )
 
-    async def _get(
-        self, url: URL, start: int, end: int, *, secret: bool
-    ) -> aiohttp.ClientResponse:
+    async def _get(self, url: URL, start: int, end: int, *, secret: bool) -> aiohttp.ClientResponse:
         headers = dict(self._headers) if secret else {}
         headers["Range"] = f"bytes={start}-{end - 1}"
         headers["Accept-Encoding"] = "identity"
@@ -132,9 +130,7 @@ class RangeReader:
             raise _changed(name, f"it is shorter than the {size} bytes that were listed")
         raise self.error(response.status, response.headers, response.url.host or "", name)
 
-    def error(
-        self, status: int, headers: Mapping[str, str], host: str, name: str
-    ) -> StorageError:
+    def error(self, status: int, headers: Mapping[str, str], host: str, name: str) -> StorageError:
         return self._explain(status, headers) or error_for(status, headers, host, name)
 
 

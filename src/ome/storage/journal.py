@@ -2,11 +2,11 @@
 
 The first line names what is being fetched; every further line is one fact: ``[file, start, end]``
 (on disk), ``[file]`` (nothing of it counts), ``[n, n]`` (the first n facts are durable). A block is
-recorded after its bytes were written, so a killed process loses at most the blocks in flight, and the files
-themselves are still in the page cache. A power cut is different: data that was written may be gone
-while the journal has it. Therefore the journal remembers the boot it was written under and
-marks points at which the data was flushed; under another boot only what lies before the last such
-point counts. A torn last line is ignored.
+recorded after its bytes were written, so a killed process loses at most the blocks in flight, and
+the files themselves are still in the page cache. A power cut is different: data that was written
+may be gone while the journal has it. Therefore the journal remembers the boot it was written under,
+and marks points at which the data was flushed; under another boot only what lies before the last
+such point counts. A torn last line is ignored.
 """
 
 from __future__ import annotations

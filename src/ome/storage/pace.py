@@ -22,7 +22,7 @@ class Backoff:
 
     def next(self, asked: float | None = None) -> float:
         """Seconds to wait now. A time that the other side asked for is a lower bound."""
-        ceiling = min(self.cap, self.base * 2**self.attempt)
+        ceiling = min(self.cap, self.base * 2.0**self.attempt)
         self.attempt += 1
         wait = ceiling / 2 + self.rng.random() * ceiling / 2
         return max(wait, asked) if asked is not None else wait

@@ -161,9 +161,7 @@ def exchange(one: Path, other: Path) -> bool:
     function = _renameat2()
     if function is None:
         return False
-    result = function(
-        _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE
-    )
+    result = function(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
     if result == 0:
         return True
     code = ctypes.get_errno()

@@ -8,7 +8,7 @@ branch that moves during the download does not mix two versions, because reads g
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -65,7 +65,7 @@ class Source(Protocol):
         """What ``list`` pinned: a commit, a version; empty where the place has none."""
         ...
 
-    async def list(self) -> list[FileEntry]:
+    async def list(self) -> Sequence[FileEntry]:
         """All files. Raises a :class:`StorageError`."""
         ...
 
@@ -118,5 +118,3 @@ def safe_relative(path: str) -> str:
 
 
 MANIFEST_NAME = ".ome-manifest.json"
-
-Report = Callable[[int, int, str], None]

@@ -43,7 +43,7 @@ from ome.storage.journal import Journal, identity
 from ome.storage.manifest import Manifest
 from ome.storage.meter import Meter, Progress
 from ome.storage.pace import Backoff
-from ome.storage.source import FileEntry, Source, Staged, safe_relative
+from ome.storage.source import MANIFEST_NAME, FileEntry, Source, Staged, safe_relative
 from ome.storage.verify import file_matches
 
 _KEEP_FREE = 256 * 1024 * 1024
@@ -186,7 +186,7 @@ class _Transfer:
         await asyncio.to_thread(self._check_destination, files, present)
         return await self._bring(wanted)
 
-    async def _listed(self) -> list[FileEntry]:
+    async def _listed(self) -> Sequence[FileEntry]:
         """The source's files; short trouble is waited out here, long trouble is the caller's."""
         backoff = Backoff(self._options.retry_base, self._options.retry_cap, self._rng)
         while True:
@@ -292,7 +292,7 @@ class _Transfer:
 
     def _check_destination(self, files: Sequence[FileEntry], present: Manifest | None) -> None:
         for parent in self._destination.parents:
-            if (parent / manifest.MANIFEST_NAME).is_file():
+            if (parent / MANIFEST_NAME).is_file():
                 raise DestinationOccupied(
                     f"{self._destination} lies inside {parent}, which holds another model",
                     remedy="give one of the two models another spec.storage.path",
@@ -308,7 +308,7 @@ class _Transfer:
             return
         if not any(self._destination.iterdir()):
             return
-        for nested in self._destination.rglob(manifest.MANIFEST_NAME):
+        for nested in self._destination.rglob(MANIFEST_NAME):
             raise DestinationOccupied(
                 f"{self._destination} contains {nested.parent}, which holds another model",
                 remedy="give one of the two models another spec.storage.path",
@@ -324,9 +324,9 @@ class _Transfer:
         """Hard-link files that are on this disk already. They are verified like all others."""
         known = _known_files([self._destination, *self._reuse])
         for index, entry in enumerate(files):
-            if journal.done[index].total() or not entry.size:
+            if journal.done[index].total():
                 continue
-            found = known.get((entry.sha256.lower(), entry.size)) if entry.sha256 else None
+            found = known.get(_content(entry)) if entry.size else None
             if found is None:
                 own = self._destination / entry.path
                 digest = None if own.is_symlink() else await file_matches(entry, own)
@@ -334,6 +334,8 @@ class _Transfer:
                     continue
                 self._digests[entry.path] = digest
                 found = own
+            if not entry.size:
+                continue
             target = self._tree / entry.path
             target.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(OSError):
@@ -396,14 +398,23 @@ def _has_size(path: Path, size: int) -> bool:
         return False
 
 
+def _content(entry: FileEntry) -> tuple[str, int]:
+    """What names a file's content: its sha256, or git's hash where the source gives only that."""
+    return entry.sha256.lower() or f"git:{entry.git_sha1.lower()}", entry.size
+
+
 def _known_files(folders: Iterable[Path]) -> dict[tuple[str, int], Path]:
     known: dict[tuple[str, int], Path] = {}
     for folder in folders:
         found = manifest.read(folder)
         for entry in found.files if found else ():
             path = folder / entry.path
-            if entry.sha256 and not path.is_symlink() and _has_size(path, entry.size):
-                known.setdefault((entry.sha256.lower(), entry.size), path)
+            if path.is_symlink() or not _has_size(path, entry.size):
+                continue
+            if entry.sha256:
+                known.setdefault(_content(entry), path)
+            if entry.git_sha1:
+                known.setdefault(_content(replace(entry, sha256="")), path)
     return known
 
 

@@ -145,6 +145,8 @@ async def _http(
                 return Outcome(True)
             body = (await answer.content.read(BODY_LIMIT)).decode("utf-8", "replace").strip()
             return Outcome(False, f"HTTP probe failed with statuscode: {answer.status} {body}")
+    except aiohttp.ClientConnectorError as error:
+        return Outcome(False, f'Get "{url}": {error.os_error.strerror or error.os_error}')
     except (aiohttp.ClientError, OSError) as error:
         return Outcome(False, f'Get "{url}": {error}')
 
@@ -217,11 +219,7 @@ class Prober:
         ready: bool = False,
     ) -> None:
         kinds: tuple[ProbeKind, ...] = ("startup", "liveness", "readiness")
-        self._specs = {
-            kind: spec
-            for kind in kinds
-            if (spec := ProbeSpec.of(kind, container))
-        }
+        self._specs = {kind: spec for kind in kinds if (spec := ProbeSpec.of(kind, container))}
         self._surroundings, self._session = surroundings, session
         self._begun = begun
         self._changed, self._failed, self._condemn = changed, failed, condemn

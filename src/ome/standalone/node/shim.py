@@ -123,15 +123,22 @@ class Log:
         self.open()
 
     def write(self, data: bytes) -> None:
-        """A full disk loses output (said in the state), it never stops the container."""
+        """Whole lines. A full disk loses output (said in the state), it never stops the
+        container."""
         try:
-            if self.size and self.size + len(data) > self.max_bytes:
-                self.rotate()
-            view = memoryview(data)
-            while view:
-                written = posix.write(self.fd, view)
-                self.size += written
-                view = view[written:]
+            while data:
+                room = self.max_bytes - self.size
+                cut = len(data) if len(data) <= room else data.rfind(b"\n", 0, max(0, room)) + 1
+                if not cut and self.size:
+                    self.rotate()
+                    continue
+                cut = cut or data.find(b"\n") + 1  # one line longer than a whole file
+                view = memoryview(data)[:cut]
+                while view:
+                    written = posix.write(self.fd, view)
+                    self.size += written
+                    view = view[written:]
+                data = data[cut:]
         except OSError as error:
             self.error = f"log output was lost: {error.strerror}"
 
