@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ome.api.constants import A_HOST_PROCESS, INFERENCE_SERVICE_CONFIG
@@ -32,6 +33,14 @@ NAMESPACE = "ome"
 GATEWAY = "gateway"
 A_HASH = "ome.io/content-hash"
 MANAGER = "ome-up"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The gateway's pod, and the port on which it will answer."""
+
+    port: int
+    pod: Object
 
 
 async def install(client: Client, crds: Sequence[Object], catalog: Sequence[Object]) -> None:
@@ -72,9 +81,7 @@ async def configure(client: Client, gateway: str) -> None:
     await client.apply(CONFIG_MAPS, obj, field_manager=MANAGER)
 
 
-def gateway_pod(
-    node: str, argv: Sequence[str], environment: Mapping[str, str]
-) -> Object:
+def gateway_pod(node: str, argv: Sequence[str], environment: Mapping[str, str]) -> Object:
     """The gateway as a pod of this node, started again whenever it ends."""
     container: Object = {
         "name": GATEWAY,

@@ -92,11 +92,9 @@ def load(context: Context, files: tuple[str, ...]) -> Offline:
 
 def _filled(obj: Object, resource: Resource, namespace: str) -> Object:
     """As the API server would store it: namespace, and the schema's defaults."""
-    from ome.api.crds import schema_for
-
     if resource.namespaced and not obj["metadata"].get("namespace"):
         obj = {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
-    return schema_for(resource).default(obj) if resource in ours.ALL else obj
+    return checks.schema_of(resource).default(obj) if resource in ours.ALL else obj
 
 
 def _running(context: Context) -> Api | None:

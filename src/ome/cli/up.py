@@ -30,6 +30,7 @@ from typing import Any
 
 import msgspec
 
+from ome._version import __version__
 from ome.admission import OmeAdmission
 from ome.agent import NodeModelAgent
 from ome.apimachinery.objects import Object
@@ -48,7 +49,6 @@ from ome.standalone.apiserver import (
     StoreError,
     TlsConfig,
 )
-from ome._version import __version__
 
 log = logging.getLogger("ome.up")
 
@@ -122,9 +122,17 @@ async def run(
             del bundle
             port = await _gateway_port(client, options.gateway_port)
             await bootstrap.configure(client, f"{HOST}:{port}")
-            pod = bootstrap.gateway_pod(node.name, _gateway_argv(home, port), _gateway_environment())
+            gateway = _gateway(home, node.name, port)
+            state = _state(home, server.tls_port, port)
+
+            def ready() -> None:
+                home.write_state(state)
+                gc.collect()
+                gc.freeze()
+                on_ready(Started(state, time.monotonic() - began))
+
             try:
-                await _run_parts(home, client, node, pod, stop, began, server.tls_port, port, on_ready)
+                await _run_parts(home, client, node, gateway, stop, ready)
             finally:
                 on_stop(stop.keep_pods)
                 home.state.unlink(missing_ok=True)
@@ -225,12 +233,9 @@ async def _run_parts(
     home: Home,
     client: Client,
     node: machine.NodeAgent,
-    gateway: Object,
+    gateway: bootstrap.Gateway,
     stop: _Signals,
-    began: float,
-    api_port: int,
-    gateway_port: int,
-    on_ready: Callable[[Started], None],
+    ready: Callable[[], None],
 ) -> None:
     """All controllers, until one fails or the user stops them."""
     agent = NodeModelAgent(
@@ -240,7 +245,7 @@ async def _run_parts(
         host_path_map=_host_paths(home),
         namespace=bootstrap.NAMESPACE,
     )
-    parts: dict[str, Coroutine[Any, Any, None]] = {
+    parts: dict[str, Coroutine[Any, Any, object]] = {
         "workload controllers": workloads.run(client),
         "node": node.run(),
         "operator": run_operator(client, namespace=bootstrap.NAMESPACE),
@@ -248,7 +253,7 @@ async def _run_parts(
     }
     tasks = {asyncio.create_task(work, name=name) for name, work in parts.items()}
     asked = asyncio.create_task(stop.asked.wait())
-    starting = asyncio.create_task(_until_ready(client, node, gateway, gateway_port))
+    starting = asyncio.create_task(_until_ready(client, node, gateway))
     waiting = {*tasks, asked, starting}
     try:
         while True:
@@ -259,18 +264,14 @@ async def _run_parts(
                 raise _failure(failed.pop())
             if starting in done:
                 starting.result()
-                state = _state(home, api_port, gateway_port)
-                home.write_state(state)
-                gc.collect()
-                gc.freeze()
-                on_ready(Started(state, time.monotonic() - began))
+                ready()
     finally:
         for task in (*tasks, asked, starting):
             task.cancel()
         await asyncio.gather(*tasks, asked, starting, return_exceptions=True)
 
 
-def _failure(task: asyncio.Task[None]) -> Exception:
+def _failure(task: asyncio.Task[Any]) -> Exception:
     error = task.exception() if not task.cancelled() else None
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
@@ -279,15 +280,13 @@ def _failure(task: asyncio.Task[None]) -> Exception:
     return CliError(f"the {task.get_name()} failed: {reason}")
 
 
-async def _until_ready(
-    client: Client, node: machine.NodeAgent, gateway: Object, port: int
-) -> None:
+async def _until_ready(client: Client, node: machine.NodeAgent, gateway: bootstrap.Gateway) -> None:
     """The node is there, earlier pods are taken up, and the gateway answers with its routes."""
     async with asyncio.timeout(READY_SECONDS):
         await node.ready.wait()
-        await bootstrap.ensure_gateway(client, gateway)
+        await bootstrap.ensure_gateway(client, gateway.pod)
         turn = 0
-        while not await _answers(port):
+        while not await _answers(gateway.port):
             turn += 1
             if turn % 20 == 0 and (problem := await bootstrap.gateway_problem(client)):
                 raise CliError(f"the gateway doesn't start: {problem}")
@@ -362,16 +361,11 @@ def _taken(port: int, error: OSError | None, option: str) -> CliError:
     )
 
 
-def _gateway_argv(home: Home, port: int) -> list[str]:
-    module = ["-m", "ome.standalone.gateway"]
-    return [
-        sys.executable, *module, "--api-socket", str(home.socket), "--listen", f"{HOST}:{port}"
-    ]
-
-
-def _gateway_environment() -> dict[str, str]:
-    """One malloc arena: a process with one busy thread gains nothing from more."""
-    return {"MALLOC_ARENA_MAX": "1"}
+def _gateway(home: Home, node: str, port: int) -> bootstrap.Gateway:
+    argv = [sys.executable, "-m", "ome.standalone.gateway"]
+    argv += ["--api-socket", str(home.socket), "--listen", f"{HOST}:{port}"]
+    # One malloc arena: a process with one busy thread gains nothing from more.
+    return bootstrap.Gateway(port, bootstrap.gateway_pod(node, argv, {"MALLOC_ARENA_MAX": "1"}))
 
 
 def _state(home: Home, api_port: int, gateway_port: int) -> Object:

@@ -79,9 +79,7 @@ def _name(obj: Object) -> str:
     return str(obj["metadata"]["name"])
 
 
-def _copy(
-    context: Context, api: Api, pod: Object, params: dict[str, str], prefix: bytes
-) -> None:
+def _copy(context: Context, api: Api, pod: Object, params: dict[str, str], prefix: bytes) -> None:
     path = PODS.path(pod["metadata"]["namespace"], _name(pod), "log")
     try:
         with api.transport.stream("GET", path, params=params) as chunks:

@@ -29,7 +29,7 @@ DETACH_SECONDS = 90.0
 
 
 @click.command()
-@click.option("--data", metavar="DIR", help="Data folder; $OME_DATA or ~/.local/share/ome if not given.")
+@click.option("--data", metavar="DIR", help="Data folder.  [$OME_DATA, ~/.local/share/ome]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the API for kubectl.  [11443]")
 @click.option(
     "--gateway-port", type=click.IntRange(1, 65535), help="Port of the OpenAI address.  [11435]"

@@ -57,9 +57,7 @@ class Files:
         ]
 
 
-def review(
-    entry: Manifest, resource: Resource, view: Files
-) -> tuple[list[CliError], list[str]]:
+def review(entry: Manifest, resource: Resource, view: Files) -> tuple[list[CliError], list[str]]:
     """What admission would say of creating the object."""
     from ome.admission import OmeAdmission
 
