@@ -15,6 +15,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.engine import FakeEngine
+from tests.fakes.kubelet import FakeKubelet
+
 from ome.admission import OmeAdmission
 from ome.api import names
 from ome.api import resources as o
@@ -25,8 +28,6 @@ from ome.controllers import Operator
 from ome.kube import Client
 from ome.standalone import workloads
 from ome.standalone.apiserver import AdmissionRequest, AdmissionResponse, ApiServer, Store
-from tests.fakes.engine import FakeEngine
-from tests.fakes.kubelet import FakeKubelet
 
 Object = dict[str, Any]
 

@@ -7,13 +7,13 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.fakes.home import Home, running_home
+from tests.fakes.kubelet import crashing, running, starting, waiting
+from tests.fakes.objects import model, runtime, service
 
 from ome.api import resources as o
 from ome.apimachinery import resources as r
 from ome.apimachinery.objects import condition
-from tests.fakes.home import Home, running_home
-from tests.fakes.kubelet import crashing, running, starting, waiting
-from tests.fakes.objects import model, runtime, service
 
 ALL_CHILDREN = (
     r.DEPLOYMENTS,
@@ -299,7 +299,7 @@ async def test_a_model_in_use_stays_until_its_service_is_gone(home: Home) -> Non
 
 async def test_metadata_is_filled_in_from_the_first_node(home: Home) -> None:
     bare = {"storage": {"storageUri": "hf://example/tiny", "path": "/raid/models/tiny"}}
-    empty = {key: None for key in model()["spec"]}
+    empty = dict.fromkeys(model()["spec"])
     await home.apply({**model(), "spec": {k: v for k, v in {**empty, **bare}.items() if v}})
     await home.apply(runtime(), service())
     await home.until_condition("chat", "Ready", "False", "ModelNotReady")
