@@ -217,9 +217,7 @@ class Api:
         while True:
             page = self.read(resource.path(namespace), **params)
             for item in page.get("items") or ():
-                items.append(
-                    {"apiVersion": resource.api_version, "kind": resource.kind, **item}
-                )
+                items.append({"apiVersion": resource.api_version, "kind": resource.kind, **item})
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return items

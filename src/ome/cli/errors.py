@@ -32,7 +32,7 @@ class CliError(Exception):
         return f"{text}. {self.remedy}" if self.remedy else text
 
 
-class CliErrors(CliError):
+class ManyCliError(CliError):
     """Several problems of one input, one line each."""
 
     def __init__(self, problems: Sequence[CliError]) -> None:

@@ -1,4 +1,4 @@
-"""Which kind a word means: ``isvc``, ``inferenceservice``, ``inferenceservices.ome.io``, ``models``.
+"""Which kind a word means: ``isvc``, ``inferenceservices.ome.io``, ``models``.
 
 The kinds that OME works with are known here, so that most commands need no discovery; any other
 word is looked up in what the API server serves.

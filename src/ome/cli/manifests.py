@@ -20,10 +20,10 @@ import yaml
 
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object
-from ome.cli.errors import CliError, CliErrors
+from ome.cli.errors import CliError, ManyCliError
 
 _SUFFIXES = (".yaml", ".yml", ".json")
-_STEP = re.compile(r"[^.\[\]]+|\[[^\]]*\]")
+STEP = re.compile(r"[^.\[\]]+|\[[^\]]*\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,8 @@ def _objects(path: str, value: Any, node: yaml.Node) -> Iterator[Manifest]:
     if str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
         items = _child(node, "items")
         for index, item in enumerate(value["items"]):
-            yield from _objects(path, item, _child(items, f"[{index}]") if items else node)
+            entry = _child(items, f"[{index}]") if items else None
+            yield from _objects(path, item, entry or node)
         return
     for name in ("apiVersion", "kind"):
         if not isinstance(value.get(name), str) or not value[name]:
@@ -178,7 +179,7 @@ def _line(node: yaml.Node, path: str) -> int:
     """The line of the last part of ``path`` that stands in the document."""
     line = node.start_mark.line + 1
     current: yaml.Node | None = node
-    for step in _STEP.findall(path):
+    for step in STEP.findall(path):
         if isinstance(current, yaml.MappingNode) and not step.startswith("["):
             for key, value in current.value:
                 if key.value == step:
@@ -214,4 +215,4 @@ def raise_all(problems: list[CliError]) -> None:
     if len(problems) == 1:
         raise problems[0]
     if problems:
-        raise CliErrors(problems)
+        raise ManyCliError(problems)

@@ -39,6 +39,17 @@ class Output:
         self.clear()
         print(text, end=end, file=self.out, flush=True)
 
+    def raw(self, data: bytes) -> None:
+        """Bytes as they are: logs, and words of a model as they come."""
+        self.clear()
+        self.out.flush()
+        buffer = getattr(self.out, "buffer", None)
+        if buffer is None:
+            self.out.write(data.decode(errors="replace"))
+        else:
+            buffer.write(data)
+            buffer.flush()
+
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[str]], indent: int = 0) -> None:
         """Columns aligned with three spaces between them; the last one is never padded."""
         lines = [tuple(headers), *[tuple(r) for r in rows]]

@@ -240,7 +240,7 @@ class FakeApi:
         limit = int(request.query.get("limit", "0"))
         token = request.query.get("continue", "")
         if token:
-            snapshot, _, begin = token.partition(":")
+            snapshot, begin = token.split(":")
             if snapshot not in self._snapshots:
                 raise Expired("the provided continue parameter is too old")
             items, start = self._snapshots[snapshot], int(begin)

@@ -213,6 +213,16 @@ async def test_what_vanishes_while_a_list_starts_over_is_not_kept(
     assert informer.get("a", "m000") is None
 
 
+async def test_a_kind_that_can_not_be_watched_is_told(
+    api: FakeApi, client: Client, start: Start
+) -> None:
+    api.fail(Fault(status=200, body=b'{"items":[]}', times=99))
+    informer = informer_of(client)
+    start(informer.run())
+    await until(lambda: "can't be watched" in informer.stats.last_error)
+    assert api.sent(watch=True) == []
+
+
 async def test_a_version_from_the_future_leads_to_a_new_list(
     api: FakeApi, client: Client, start: Start
 ) -> None:
@@ -391,7 +401,8 @@ async def test_a_snapshot_reads_like_the_object(api: FakeApi, client: Client, st
     assert snapshot["data"]["k"] == "v"
     assert snapshot.get("spec") is None
     assert "data" in snapshot
-    assert snapshot == informer.get("a", "x") == snapshot.object()
+    assert dict(snapshot) == informer.get("a", "x") == snapshot.object()
+    assert snapshot == snapshot.object()
     assert {**snapshot} == snapshot.object()
     assert copy.deepcopy(snapshot) == snapshot.object()
     assert informer.snapshots()[0].uid == snapshot["metadata"]["uid"]

@@ -8,7 +8,7 @@ from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Object, Resource
 from ome.cli import checks, kinds, manifests, waiting
 from ome.cli.api import Api
-from ome.cli.errors import CliError, CliErrors, from_status
+from ome.cli.errors import CliError, ManyCliError, from_status
 from ome.cli.manifests import Manifest
 from ome.cli.options import file_option, target
 from ome.cli.target import Context
@@ -33,8 +33,7 @@ def command(
     entries = manifests.read(files)
     api = context.api()
     resources = checks.check_all(entries, lambda m: _resource(m, api))
-    done = 0
-    for entry, resource in zip(entries, resources, strict=True):
+    for done, (entry, resource) in enumerate(zip(entries, resources, strict=True)):
         try:
             verb = apply_one(api, entry, resource, force=force, dry_run=dry_run)
         except CliError as error:
@@ -45,7 +44,6 @@ def command(
         finally:
             for text in api.transport.warnings():
                 context.output.warn(f"{entry.where}: {entry.title}: {text}")
-        done += 1
         context.output.print(f"{entry.title} {verb}{' (dry run)' if dry_run else ''}")
     if wait and not dry_run:
         services = [e for e in entries if e.object["kind"] == "InferenceService"]
@@ -82,5 +80,5 @@ def refused(entry: Manifest, error: StatusError) -> CliError:
     causes = [c for c in error.causes if c.path]
     if error.reason in ("Invalid", "BadRequest") and causes:
         problems = [entry.problem(cause) for cause in causes]
-        return problems[0] if len(problems) == 1 else CliErrors(problems)
+        return problems[0] if len(problems) == 1 else ManyCliError(problems)
     return from_status(error, entry.title, entry.where)

@@ -140,6 +140,8 @@ def _server_table(
     headers: tuple[str, ...] = ()
     for name in names or ("",):
         table = api.table(resource, namespace, name=name, labels=labels)
+        if "columnDefinitions" not in table:
+            table = _plain_table(table)
         columns = table.get("columnDefinitions") or ()
         shown = [i for i, c in enumerate(columns) if not c.get("priority")]
         headers = tuple(str(columns[i]["name"]).upper() for i in shown)
@@ -150,6 +152,18 @@ def _server_table(
         output.say(f"no {resource.plural} found")
     else:
         output.table(headers, rows)
+
+
+def _plain_table(answer: Object) -> Object:
+    """The least there is to show, where a server has no table for a kind."""
+    now = time.time()
+    items = answer["items"] if isinstance(answer.get("items"), list) else [answer]
+    columns = [{"name": "Namespace"}, {"name": "Name"}, {"name": "Age"}]
+    rows = [
+        {"cells": [o["metadata"].get("namespace"), o["metadata"]["name"], views.age(o, now)]}
+        for o in items
+    ]
+    return {"columnDefinitions": columns, "rows": rows}
 
 
 def _print(output: Output, found: Sequence[Object], form: str, *, single: bool) -> None:
