@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Callable
 
 from ome.apimachinery import names
-from ome.apimachinery.errors import FieldError, NotFound, StatusError
-from ome.apimachinery.objects import Object, Resource
+from ome.apimachinery.errors import FieldError, MethodNotAllowed, NotFound, StatusError
+from ome.apimachinery.objects import Object, Resource, is_deleting
 from ome.standalone.apiserver import lifecycle
 from ome.standalone.apiserver.codec import decode_stored
 from ome.standalone.apiserver.engine import Call, Engine
 from ome.standalone.apiserver.kinds import Column, Kind, ScalePaths
 from ome.standalone.apiserver.lifecycle import CRD_CLEANUP, DeleteOptions
+from ome.standalone.apiserver.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -55,29 +56,38 @@ class CrdController:
 
     # -- following writes ------------------------------------------------------------------
 
-    def _prepare(self, kind: Kind, old: Object | None, new: Object) -> list[FieldError]:
+    def _prepare(self, kind: Kind, old: Object | None, new: Object, call: Call) -> list[FieldError]:
         if kind.bucket != BUCKET:
-            return self._check_terminating(kind, old)
-        problems = check(new) if isinstance(new.get("spec"), dict) else [_required("spec")]
+            self._check_terminating(kind, old)
+            return []
+        problems = [*_check_versions(new["spec"]["versions"]), *self._check_names(new)]
         if not problems:
-            _fill_in(new)
             new["status"] = _status(new)
             if old is None:
                 finalizers = new["metadata"].get("finalizers") or []
                 new["metadata"]["finalizers"] = [*finalizers, CRD_CLEANUP]
         return problems
 
-    def _check_terminating(self, kind: Kind, old: Object | None) -> list[FieldError]:
-        if old is None and kind.custom:
-            crd = self._engine.store.get(BUCKET, "", f"{kind.resource}")
-            if crd is not None and _is_terminating(decode_stored(crd.data)):
-                raise StatusError(
-                    f"create not allowed while custom resource definition {kind.resource} is "
-                    "terminating",
-                    code=405,
-                    reason="MethodNotAllowed",
-                )
+    def _check_names(self, crd: Object) -> list[FieldError]:
+        """A CRD can't take the place of a built-in kind."""
+        spec = crd["spec"]
+        plural = spec["names"]["plural"]
+        for version in spec["versions"]:
+            found = self._engine.registry.find(spec["group"], version["name"], plural)
+            if found is not None and not found.custom:
+                text = f'Invalid value: "{plural}": {found.resource} is a built-in kind'
+                return [FieldError("spec.names.plural", text)]
         return []
+
+    def _check_terminating(self, kind: Kind, old: Object | None) -> None:
+        if old is not None or not kind.custom:
+            return
+        crd = self._engine.store.get(BUCKET, "", str(kind.resource))
+        if crd is not None and is_deleting(decode_stored(crd.data)):
+            raise MethodNotAllowed(
+                f"create not allowed while custom resource definition {kind.resource} is "
+                "terminating"
+            )
 
     def _committed(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         if kind.bucket != BUCKET:
@@ -89,11 +99,11 @@ class CrdController:
             return
         if old is None or old["spec"] != new["spec"]:
             self._publish(new)
-        if _is_terminating(new):
+        if is_deleting(new):
             self._clean_up(new)
 
     def _publish(self, crd: Object) -> None:
-        self._engine.registry.set_crd(crd["metadata"]["name"], kinds_of(crd))
+        self._engine.registry.set_crd(crd["metadata"]["name"], kinds_of(crd, self._engine.store))
 
     # -- deletion --------------------------------------------------------------------------
 
@@ -139,14 +149,31 @@ class CrdController:
 # -- reading a CRD -------------------------------------------------------------------------
 
 
-def kinds_of(crd: Object) -> list[Kind]:
+def kinds_of(crd: Object, store: Store) -> list[Kind]:
     """The kinds that a stored CRD defines, one for each served version."""
-    spec = crd["spec"]
+    spec, name = crd["spec"], crd["metadata"]["name"]
     revision = int(crd["metadata"]["resourceVersion"])
-    return [_kind(spec, v, revision) for v in spec["versions"] if v.get("served")]
+    return [
+        _kind(spec, version, revision, _reader(store, name, version["name"]))
+        for version in spec["versions"]
+        if version.get("served")
+    ]
 
 
-def _kind(spec: Object, version: Object, revision: int) -> Kind:
+def _reader(store: Store, crd: str, version: str) -> Callable[[], Object | None]:
+    """Reads a schema from the stored CRD when it is needed, because decoded schemas are large."""
+
+    def read() -> Object | None:
+        entry = store.get(BUCKET, "", crd)
+        versions = decode_stored(entry.data)["spec"]["versions"] if entry else []
+        found: Object = next((v for v in versions if v["name"] == version), {})
+        schema: Object | None = (found.get("schema") or {}).get("openAPIV3Schema")
+        return schema
+
+    return read
+
+
+def _kind(spec: Object, version: Object, revision: int, read: Callable[[], Object | None]) -> Kind:
     naming = spec["names"]
     group = spec["group"]
     resource = Resource(
@@ -158,7 +185,6 @@ def _kind(spec: Object, version: Object, revision: int) -> Kind:
         deprecated = version.get("deprecationWarning") or (
             f"{group}/{version['name']} {naming['kind']} is deprecated"
         )
-    schema = (version.get("schema") or {}).get("openAPIV3Schema")
     return Kind(
         resource=resource,
         singular=naming.get("singular") or naming["kind"].lower(),
@@ -175,7 +201,7 @@ def _kind(spec: Object, version: Object, revision: int) -> Kind:
         deprecated=deprecated,
         columns=_columns(version.get("additionalPrinterColumns")),
         schema_revision=revision,
-        raw_schema=lambda: schema,
+        raw_schema=read,
     )
 
 
@@ -207,48 +233,7 @@ def _columns(columns: list[Object] | None) -> tuple[Column, ...]:
     )
 
 
-def check(crd: Object) -> list[FieldError]:
-    """What is wrong with a CRD, apart from its types."""
-    spec = crd["spec"]
-    naming = spec.get("names")
-    if not isinstance(naming, dict):
-        return [_required("spec.names")]
-    problems = []
-    for name in ("plural", "kind"):
-        if not naming.get(name):
-            problems.append(_required(f"spec.names.{name}"))
-    if not spec.get("group"):
-        problems.append(_required("spec.group"))
-    if spec.get("scope") not in ("Namespaced", "Cluster"):
-        problems.append(
-            FieldError(
-                "spec.scope",
-                f'Unsupported value: "{spec.get("scope")}": supported values: "Cluster", '
-                '"Namespaced"',
-                "FieldValueNotSupported",
-            )
-        )
-    if problems:
-        return problems
-    wanted = f"{naming['plural']}.{spec['group']}"
-    if crd["metadata"]["name"] != wanted:
-        problems.append(
-            FieldError(
-                "metadata.name",
-                f'Invalid value: "{crd["metadata"]["name"]}": must be spec.names.plural+"."+'
-                f'spec.group, which is "{wanted}"',
-            )
-        )
-    problems += [
-        FieldError("spec.group", f"Invalid value: {text}")
-        for text in names.dns_subdomain(spec["group"])
-    ]
-    return problems + _check_versions(spec.get("versions"))
-
-
-def _check_versions(versions: Any) -> list[FieldError]:
-    if not isinstance(versions, list) or not versions:
-        return [_required("spec.versions")]
+def _check_versions(versions: list[Object]) -> list[FieldError]:
     problems = []
     for index, version in enumerate(versions):
         where = f"spec.versions[{index}]"
@@ -256,40 +241,11 @@ def _check_versions(versions: Any) -> list[FieldError]:
             FieldError(f"{where}.name", f"Invalid value: {text}")
             for text in names.dns_label_1035(version.get("name") or "")
         ]
-        schema = (version.get("schema") or {}).get("openAPIV3Schema")
-        if not isinstance(schema, dict):
-            problems.append(_required(f"{where}.schema.openAPIV3Schema", "schemas are required"))
-        elif schema.get("type") != "object":
-            problems.append(
-                FieldError(f"{where}.schema.openAPIV3Schema.type",
-                           "Invalid value: must be object at the root")
-            )  # fmt: skip
-    if sum(bool(v.get("storage")) for v in versions) != 1:
-        problems.append(
-            FieldError("spec.versions",
-                       "Invalid value: must have exactly one version marked as storage version")
-        )  # fmt: skip
+        schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+        if schema.get("type") != "object":
+            where = f"{where}.schema.openAPIV3Schema.type"
+            problems.append(FieldError(where, "Invalid value: must be object at the root"))
     return problems
-
-
-def _required(path: str, text: str = "") -> FieldError:
-    message = f"Required value: {text}" if text else "Required value"
-    return FieldError(path, message, "FieldValueRequired")
-
-
-def _fill_in(crd: Object) -> None:
-    """The defaults that Kubernetes gives a CRD, in place of absent fields."""
-    spec = crd["spec"]
-    naming = spec["names"]
-    crd["spec"] = {
-        **spec,
-        "conversion": spec.get("conversion") or {"strategy": "None"},
-        "names": {
-            **naming,
-            "singular": naming.get("singular") or naming["kind"].lower(),
-            "listKind": naming.get("listKind") or f"{naming['kind']}List",
-        },
-    }
 
 
 def _status(crd: Object) -> Object:
@@ -309,7 +265,7 @@ def _status(crd: Object) -> Object:
                 "reason": reason,
                 "message": message,
             }
-    if _is_terminating(crd) and "Terminating" not in conditions:
+    if is_deleting(crd) and "Terminating" not in conditions:
         conditions["Terminating"] = {
             "type": "Terminating",
             "status": "True",
@@ -326,7 +282,3 @@ def _status(crd: Object) -> Object:
         "conditions": list(conditions.values()),
         "storedVersions": stored,
     }
-
-
-def _is_terminating(crd: Object) -> bool:
-    return "deletionTimestamp" in crd["metadata"]

@@ -14,15 +14,13 @@ from dataclasses import dataclass, field
 from ome.apimachinery.errors import (
     AlreadyExists,
     BadRequest,
-    Conflict,
     FieldError,
-    Forbidden,
     Invalid,
     StatusError,
     not_found,
 )
-from ome.apimachinery.objects import Object
-from ome.standalone.apiserver import lifecycle, rules
+from ome.apimachinery.objects import Object, is_deleting
+from ome.standalone.apiserver import failures, lifecycle, rules
 from ome.standalone.apiserver.admission import Admission, AdmissionRequest, ReadView, refusal
 from ome.standalone.apiserver.codec import decode_stored, encode, encode_object
 from ome.standalone.apiserver.disk import StoreError
@@ -36,7 +34,7 @@ from ome.standalone.apiserver.store import Entry, Store
 log = logging.getLogger(__name__)
 
 NAMESPACE_BUCKET = "/namespaces"
-_GENERATE_ATTEMPTS = 8
+_ATTEMPTS = 8
 
 
 @dataclass(slots=True)
@@ -58,6 +56,14 @@ class Call:
 Change = Callable[[Object], Object]
 """The object as it is (private to the callee) to the object as it is wanted."""
 
+Prepare = Callable[[Kind, Object | None, Object, Call], list[FieldError]]
+"""A last look at a valid object before it is stored, which may complete it in place."""
+
+Committed = Callable[[Kind, Object | None, Object | None], None]
+
+_UNREPORTED = Call(validation="Ignore")
+"""For bodies that no client wrote."""
+
 
 class Engine:
     """Writes for every kind. ``committed`` is told about each stored change, for the parts of the
@@ -68,8 +74,8 @@ class Engine:
         self.registry = registry
         self._admission = admission
         self._view = ReadView(store, registry)
-        self.prepare: Callable[[Kind, Object | None, Object], list[FieldError]] = _nothing_to_do
-        self.committed: Callable[[Kind, Object | None, Object | None], None] = _nobody_told
+        self.prepare: Prepare = _nothing_to_do
+        self.committed: Committed = _nobody_told
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -89,76 +95,51 @@ class Engine:
     # -- create ----------------------------------------------------------------------------
 
     async def create(self, kind: Kind, namespace: str, body: Object, call: Call) -> Object:
+        """POST. A name made from ``generateName`` that is taken is made again."""
         obj = _with_metadata(kind, body)
         named = bool(obj["metadata"].get("name"))
         base = obj["metadata"].get("generateName")
         if not named and not base:
-            raise Invalid.of(
-                kind.resource.kind,
-                "",
-                [
-                    FieldError(
-                        "metadata.name",
-                        "Required value: name or generateName is required",
-                        "FieldValueRequired",
-                    )
-                ],
-                kind.resource.group,
-            )
-        for attempt in range(_GENERATE_ATTEMPTS):
+            raise failures.name_required(kind)
+        for attempt in range(_ATTEMPTS):
             if not named:
                 obj["metadata"]["name"] = lifecycle.random_name(base)
             try:
-                return await self._create(kind, namespace, obj, call)
+                return await self._create(kind, namespace, obj, call, Ownership(call.manager))
             except AlreadyExists:
-                if named or attempt == _GENERATE_ATTEMPTS - 1:
+                if named or attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
 
     async def _create(
-        self, kind: Kind, namespace: str, body: Object, call: Call, owned: Ownership | None = None
+        self, kind: Kind, namespace: str, body: Object, call: Call, owned: Ownership
     ) -> Object:
         obj = {**body, "metadata": dict(body["metadata"])}
         name = obj["metadata"]["name"]
         async with self.store.lock(kind.bucket, namespace, name):
-            self._check_namespace(kind, namespace)
+            self._check_namespace(kind, namespace, name)
             if self.store.get(kind.bucket, namespace, name) is not None:
-                raise AlreadyExists(
-                    f'{kind.resource} "{name}" already exists',
-                    details={
-                        "name": name,
-                        "kind": kind.resource.plural,
-                        **({"group": kind.resource.group} if kind.resource.group else {}),
-                    },
-                )
+                raise failures.already_exists(kind, name)
             lifecycle.start_of_life(kind, obj, namespace, lifecycle.now_text())
-            obj = rules.conform(kind, obj, call)
-            rules.initial(kind, obj)
-            obj = self._admit("CREATE", kind, "", namespace, name, obj, None, call)
-            problems = self.prepare(kind, None, obj) + rules.validate(kind, obj, None)
-            self._refuse(kind, name, problems)
-            obj = (owned or Ownership(call.manager)).record(kind, None, obj)
+            obj = rules.initial(kind, rules.shape_new(kind, obj, call))
+            admitted = self._admit("CREATE", kind, "", obj, None, call)
+            if admitted is not obj:
+                obj = rules.shape_new(kind, admitted, _UNREPORTED)
+                obj = rules.initial(kind, obj)
+            self._refuse(kind, name, rules.validate(kind, obj, None))
+            self._refuse(kind, name, self.prepare(kind, None, obj, call))
+            obj = owned.record(kind, None, obj)
             return await self._store(kind, None, obj, call)
 
-    def _check_namespace(self, kind: Kind, namespace: str) -> None:
+    def _check_namespace(self, kind: Kind, namespace: str, name: str) -> None:
         if not kind.namespaced:
             return
         entry = self.store.get(NAMESPACE_BUCKET, "", namespace)
         if entry is None:
             raise not_found("namespaces", namespace)
-        if b'"deletionTimestamp"' in entry.data:
-            meta = decode_stored(entry.data)["metadata"]
-            if "deletionTimestamp" in meta:
-                text = (
-                    f"{kind.resource} is forbidden: unable to create new content in namespace "
-                    f"{namespace} because it is being terminated"
-                )
-                cause = {
-                    "reason": "NamespaceTerminating",
-                    "message": f"namespace {namespace} is being terminated",
-                    "field": "metadata.namespace",
-                }
-                raise Forbidden(text, details={"kind": kind.resource.plural, "causes": [cause]})
+        # The cheap test is right almost always and never misses a deletion.
+        if b'"deletionTimestamp"' in entry.data and is_deleting(decode_stored(entry.data)):
+            raise failures.namespace_terminating(kind, name, namespace)
 
     # -- update and patch ------------------------------------------------------------------
 
@@ -182,16 +163,13 @@ class Engine:
         change: Change,
         call: Call,
         subresource: str = "",
-        *,
-        unconditional: bool = False,
     ) -> Object:
         """Read, change and store one object. ``change`` may raise a StatusError."""
         async with self.store.lock(kind.bucket, namespace, name):
             old = self.live(kind, namespace, name)
-            new = change(rules.copy(old))
-            return await self._replace(
-                kind, old, new, call, subresource, Ownership(call.manager, subresource)
-            )
+            new = _with_metadata(kind, change(rules.copy(old)))
+            owned = Ownership(call.manager, subresource)
+            return await self._replace(kind, old, new, call, owned)
 
     async def apply(
         self, kind: Kind, namespace: str, name: str, patch: Object, call: Call, subresource: str
@@ -204,57 +182,43 @@ class Engine:
             raise BadRequest(
                 f"metadata.name ({patch['metadata']['name']}) does not match the URL ({name})"
             )
-        if patch["metadata"].get("managedFields"):
-            raise BadRequest("metadata.managedFields must be nil in an apply request")
-        rules.report_unknown(kind, patch, call)
-        for _ in range(_GENERATE_ATTEMPTS):
+        patch = rules.report_unknown(kind, patch, call)
+        for _ in range(_ATTEMPTS):
             async with self.store.lock(kind.bucket, namespace, name):
                 if self.store.get(kind.bucket, namespace, name) is not None:
                     old = self.live(kind, namespace, name)
                     new = owned.merge(kind, old, patch, force=call.force)
-                    return await self._replace(kind, old, new, call, subresource, owned)
+                    return await self._replace(kind, old, new, call, owned)
             if subresource:
                 raise not_found(str(kind.resource), name)
             if patch["metadata"].get("uid"):
-                raise Conflict(f'uid mismatch: {kind.resource} "{name}" does not exist')
-            merged = owned.merge(kind, None, patch, force=call.force)
+                raise failures.conflict(kind, name, "a uid is given, but the object does not exist")
+            new = owned.merge(kind, None, patch, force=call.force)
             try:
-                return await self._create(kind, namespace, merged, call, owned)
+                return await self._create(kind, namespace, new, call, owned)
             except AlreadyExists:
                 continue
-        raise Conflict(f'{kind.resource} "{name}" is created and deleted all the time; try again')
+        raise failures.conflict(kind, name, "it is created and deleted all the time; try again")
 
     async def _replace(
-        self,
-        kind: Kind,
-        old: Object,
-        new: Object,
-        call: Call,
-        subresource: str,
-        owned: Ownership,
+        self, kind: Kind, old: Object, new: Object, call: Call, owned: Ownership
     ) -> Object:
         meta = old["metadata"]
-        name, namespace = meta["name"], meta.get("namespace", "")
-        asked = new["metadata"].get("resourceVersion")
-        if asked not in (None, "", "0", meta["resourceVersion"]):
-            raise Conflict(
-                f'Operation cannot be fulfilled on {kind.resource} "{name}": the object has been '
-                "modified; please apply your changes to the latest version and try again",
-                details={
-                    "name": name,
-                    "kind": kind.resource.plural,
-                    **({"group": kind.resource.group} if kind.resource.group else {}),
-                },
-            )
-        problems = lifecycle.carry_over(kind, old, new)
-        new = rules.conform(kind, new, call)
-        new = rules.isolate(kind, old, new, subresource)
-        new = self._admit("UPDATE", kind, subresource, namespace, name, new, old, call)
-        new = rules.isolate(kind, old, new, subresource)
+        name, subresource = meta["name"], owned.subresource
+        new = {**new, "metadata": dict(new["metadata"])}
+        if new["metadata"].get("resourceVersion") not in (None, "", "0", meta["resourceVersion"]):
+            raise failures.conflict(kind, name)
+        lifecycle.carry_over(kind, old, new)
+        new = rules.shape(kind, old, new, subresource, call)
+        admitted = self._admit("UPDATE", kind, subresource, new, old, call)
+        if admitted is not new:
+            new = {**admitted, "metadata": dict(admitted["metadata"])}
+            lifecycle.carry_over(kind, old, new)
+            new = rules.shape(kind, old, new, subresource, _UNREPORTED)
+        new = {**new, "metadata": dict(new["metadata"])}
         lifecycle.set_generation(kind, old, new)
-        problems += self.prepare(kind, old, new)
-        problems += rules.validate(kind, new, old)
-        self._refuse(kind, name, problems)
+        self._refuse(kind, name, rules.validate(kind, new, old, subresource))
+        self._refuse(kind, name, self.prepare(kind, old, new, call))
         new = owned.record(kind, old, new)
         if lifecycle.same(old, new):
             return old
@@ -271,7 +235,7 @@ class Engine:
         async with self.store.lock(kind.bucket, namespace, name):
             old = self.live(kind, namespace, name)
             options.check(kind, old)
-            self._admit("DELETE", kind, "", namespace, name, None, old, call)
+            self._admit("DELETE", kind, "", None, old, call)
             new = lifecycle.mark_deleted(kind, old, options)
             if new is None:
                 return await self._remove(kind, old, old, call), True
@@ -286,22 +250,25 @@ class Engine:
         operation: str,
         kind: Kind,
         subresource: str,
-        namespace: str,
-        name: str,
         obj: Object | None,
         old: Object | None,
         call: Call,
     ) -> Object:
+        """The object as admission wants it; ``obj`` itself if it has nothing to change."""
+        subject = obj if obj is not None else old
+        assert subject is not None
         if self._admission is None:
-            return obj or {}
+            return subject
+        meta = subject["metadata"]
         request = AdmissionRequest(
             operation,
             kind.resource,
             subresource,
-            namespace,
-            name,
-            obj,
-            old,
+            meta.get("namespace") or "",
+            meta["name"],
+            # Whoever changes its argument must not change what is compared and stored.
+            rules.copy(obj),
+            rules.copy(old),
             call.user,
             call.dry_run,
             self._view,
@@ -311,16 +278,17 @@ class Engine:
         except StatusError:
             raise
         except Exception as error:
-            log.exception("admission of %s %s/%s failed", kind.resource, namespace, name)
+            where = f"{kind.resource} {meta.get('namespace', '')}/{meta['name']}"
+            log.exception("admission of %s failed", where)
             raise StatusError(f"admission failed: {type(error).__name__}: {error}") from error
         for text in response.warnings:
             call.warn(text)
         refused = refusal(request, response)
         if refused is not None:
             raise refused
-        if response.object is None or response.object is obj:
-            return obj or {}
-        return rules.conform(kind, response.object, call)
+        if obj is None or response.object is None or response.object == obj:
+            return subject
+        return _with_metadata(kind, response.object)
 
     @staticmethod
     def _refuse(kind: Kind, name: str, problems: list[FieldError]) -> None:
@@ -402,6 +370,9 @@ def _with_metadata(kind: Kind, body: Object) -> Object:
     meta = body.get("metadata")
     if meta is not None and not isinstance(meta, dict):
         raise BadRequest("metadata must be an object")
+    for name in ("name", "generateName", "namespace", "resourceVersion", "uid"):
+        if not isinstance((meta or {}).get(name, ""), str | None):
+            raise BadRequest(f"metadata.{name} must be a string")
     return {
         **body,
         "apiVersion": resource.api_version,
@@ -410,7 +381,7 @@ def _with_metadata(kind: Kind, body: Object) -> Object:
     }
 
 
-def _nothing_to_do(kind: Kind, old: Object | None, new: Object) -> list[FieldError]:
+def _nothing_to_do(kind: Kind, old: Object | None, new: Object, call: Call) -> list[FieldError]:
     return []
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
+from ome.apimachinery import definitions
 from ome.apimachinery import resources as r
-from ome.apimachinery.objects import Resource
+from ome.apimachinery.objects import Object, Resource
+from ome.apimachinery.schema import Schema
 
 ALL_VERBS: Final = (
     "create",
@@ -67,8 +69,8 @@ class Kind:
     columns: tuple[Column, ...] = ()
     schema_revision: int = -1
     """Objects written at or before this revision may not follow the current schema yet."""
-    raw_schema: Callable[[], dict[str, object] | None] = field(default=lambda: None)
-    """``openAPIV3Schema`` of a custom resource."""
+    raw_schema: Callable[[], Object | None] = field(default=lambda: None, compare=False)
+    """Reads the ``openAPIV3Schema`` of a custom resource."""
 
     @cached_property
     def bucket(self) -> str:
@@ -78,6 +80,13 @@ class Kind:
     def prefix(self) -> bytes:
         """How the JSON of every object in this version starts."""
         return f'{{"apiVersion":"{self.resource.api_version}","kind":'.encode()
+
+    @cached_property
+    def schema(self) -> Schema:
+        """Made when the kind is first written, because it costs memory."""
+        if self.custom:
+            return Schema.from_crd(self.raw_schema())
+        return definitions.schema_for(self.resource)
 
     @property
     def namespaced(self) -> bool:

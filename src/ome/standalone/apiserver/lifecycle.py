@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ome.apimachinery.errors import BadRequest, Conflict, FieldError
+from ome.apimachinery.errors import BadRequest
 from ome.apimachinery.objects import Object, metadata
+from ome.standalone.apiserver import failures
 from ome.standalone.apiserver.kinds import Kind
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -58,15 +59,16 @@ def start_of_life(kind: Kind, obj: Object, namespace: str, now: str) -> None:
         meta["generation"] = 1
 
 
-def carry_over(kind: Kind, old: Object, new: Object) -> list[FieldError]:
-    """Give an update the metadata that only the server sets, in place; say what it got wrong."""
+def carry_over(kind: Kind, old: Object, new: Object) -> None:
+    """Give an update the metadata that only the server sets, in place. Raises Conflict where the
+    body names another object of the same name."""
     before, after = old["metadata"], new["metadata"]
-    problems = []
     if after.get("uid") not in (None, "", before["uid"]):
-        raise Conflict(
-            f"the UID in the precondition ({after['uid']}) does not match the UID in record "
-            f"({before['uid']}): the object was deleted and recreated",
-            details={"name": before["name"], "kind": kind.resource.plural},
+        raise failures.conflict(
+            kind,
+            before["name"],
+            f"Precondition failed: UID in precondition: {after['uid']}, UID in object meta: "
+            f"{before['uid']}",
         )
     for name in _FIXED:
         if name in before:
@@ -77,21 +79,8 @@ def carry_over(kind: Kind, old: Object, new: Object) -> list[FieldError]:
     after["name"] = before["name"]
     if "namespace" in before:
         after["namespace"] = before["namespace"]
-    if "deletionTimestamp" in before:
-        had = set(before.get("finalizers") or ())
-        added = [f for f in after.get("finalizers") or () if f not in had]
-        if added:
-            problems.append(
-                FieldError(
-                    "metadata.finalizers",
-                    "Forbidden: no new finalizers can be added if the object is being deleted, "
-                    f"found new finalizers {added}",
-                    "FieldValueForbidden",
-                )
-            )
     if not after.get("generateName") and before.get("generateName"):
         after["generateName"] = before["generateName"]
-    return problems
 
 
 def set_generation(kind: Kind, old: Object, new: Object) -> None:
@@ -144,15 +133,16 @@ class DeleteOptions:
     def check(self, kind: Kind, live: Object) -> None:
         """Raise Conflict if a precondition does not hold."""
         meta = live["metadata"]
-        for what, wanted, is_ in (
+        for what, wanted, found in (
             ("UID", self.uid, meta["uid"]),
             ("ResourceVersion", self.resource_version, meta["resourceVersion"]),
         ):
-            if wanted and wanted != is_:
-                raise Conflict(
-                    f"Precondition failed: {what} in precondition: {wanted}, "
-                    f"{what} in object meta: {is_}",
-                    details={"name": meta["name"], "kind": kind.resource.plural},
+            if wanted and wanted != found:
+                raise failures.conflict(
+                    kind,
+                    meta["name"],
+                    f"Precondition failed: {what} in precondition: {wanted}, {what} in object "
+                    f"meta: {found}",
                 )
 
 

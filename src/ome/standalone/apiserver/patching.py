@@ -7,6 +7,7 @@ from typing import Any
 from ome.apimachinery.errors import BadRequest, Invalid, UnsupportedMediaType
 from ome.apimachinery.objects import Object
 from ome.apimachinery.patches import json_patch, merge_patch
+from ome.apimachinery.strategic import strategic_merge
 from ome.standalone.apiserver.kinds import Kind
 
 JSON_PATCH = "application/json-patch+json"
@@ -35,7 +36,10 @@ def patched(kind: Kind, media: str, obj: Object, patch: Any) -> Object:
     else:
         if not isinstance(patch, dict):
             raise BadRequest("the patch must be an object")
-        result = merge_patch(obj, patch)
+        if media == STRATEGIC_PATCH:
+            result = strategic_merge(obj, patch, kind.schema)
+        else:
+            result = merge_patch(obj, patch)
     if not isinstance(result, dict) or not isinstance(result.get("metadata"), dict):
         raise Invalid("the patch does not leave an object with metadata")
     return result
