@@ -91,12 +91,13 @@ class NodeAgent:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                tasks.create_task(self._register(amounts), name="node object")
+                registration = tasks.create_task(self._register(amounts), name="node object")
                 tasks.create_task(self._heartbeat(), name="node lease")
                 informer.add_handler(self._on_pod)
                 tasks.create_task(informer.run(), name="node pods")
                 await informer.synced()
                 await self._sweep({uid_of(p) for p in informer.list()})
+                await registration
                 self.ready.set()
                 await asyncio.Event().wait()
         finally:
@@ -378,6 +379,10 @@ async def stop_everything(data_dir: Path, grace: float = 10.0) -> int:
     there were. Their objects stay; a later start runs them anew."""
     folder = data_dir / "pods"
     directories = [p for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
-    for directory in directories:
-        await remove_pod(directory, grace)
+    results = await asyncio.gather(
+        *(remove_pod(directory, grace) for directory in directories), return_exceptions=True
+    )
+    for directory, result in zip(directories, results, strict=True):
+        if isinstance(result, BaseException):
+            log.warning("pod %s could not be stopped: %s", directory.name, result)
     return len(directories)

@@ -597,6 +597,7 @@ class Shim:
 
 
 def serve(listener: int) -> None:
+    posix.set_inheritable(listener, False)  # a container must not keep it open
     write_file("shim.pid", f"pid={posix.getpid()}\nbirth={birth_of(posix.getpid())}\n")
     Shim(listener).run()
     for name in ("shim.sock", "shim.pid"):
