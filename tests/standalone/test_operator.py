@@ -119,8 +119,13 @@ async def test_an_update_keeps_the_old_version_until_the_new_one_serves(home: Ho
     )
     new_runner = {"runner": {"name": "ome-container", "image": "engine:2"}}
     await home.apply(service(engine=new_runner))
-    rolling = await home.until_condition("chat", "Ready", "True", "RollingUpdate")
-    assert "not ready yet" in condition(rolling, "Ready")["message"]  # type: ignore[index]
+
+    async def rolling() -> bool:
+        ready = condition(await home.service("chat"), "Ready") or {}
+        assert ready["status"] == "True"
+        return ready["reason"] == "RollingUpdate" and "not ready yet" in ready["message"]
+
+    await home.until("the roll is told, and Ready stays", rolling)
     live = await home.client.get(r.DEPLOYMENTS, "chat-engine", "default")
     assert live["status"]["availableReplicas"] == 1
     home.kubelet.behaviour = running

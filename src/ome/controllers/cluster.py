@@ -38,6 +38,7 @@ class Cluster:
             Informer(client, o.SERVING_RUNTIMES),
             Informer(client, o.CLUSTER_SERVING_RUNTIMES),
         )
+        self.accelerators = Informer(client, o.ACCELERATOR_CLASSES)
         ours = c.L_INFERENCE_SERVICE
         self.children = {
             resource: Informer(client, resource, label_selector=ours) for resource in MANAGED
@@ -53,6 +54,9 @@ class Cluster:
             namespace,
             field_selector=f"metadata.name={c.INFERENCE_SERVICE_CONFIG}",
         )
+        self.states = ModelStates()
+        self.reports.add_handler(self.states.note_report)
+        self.nodes.add_handler(self.states.note_node)
         self.catalog = Catalog()
         for informer in self.runtimes:
             informer.add_handler(self.catalog.note)
@@ -65,6 +69,7 @@ class Cluster:
             self.services,
             *self.models.values(),
             *self.runtimes,
+            self.accelerators,
             *self.children.values(),
             self.pods,
             self.nodes,
@@ -100,8 +105,10 @@ class Cluster:
         return [key.name for key in (*cluster, *local)]
 
     def model_state(self, model: Object) -> ModelState:
-        nodes = {key.name for key in self.nodes.keys()}  # noqa: SIM118 - a method of informers
-        return aggregate(report_key(model), self.reports.list(), nodes)
+        return self.states.of(report_key(model))
+
+    def accelerator_classes(self) -> dict[str, Object]:
+        return {metadata(obj)["name"]: obj for obj in self.accelerators.list()}
 
     def observed(self, service: Object) -> Observed:
         """The children that carry the service's label, of any owner."""
@@ -145,6 +152,45 @@ class Cluster:
             for kind, informer in self.models.items()
             for key in informer.keys_by_index("report", name)
         ]
+
+
+class ModelStates:
+    """What nodes report, put together once per change and model instead of once per look.
+
+    With a thousand nodes and a thousand services that is what keeps a look cheap.
+    """
+
+    def __init__(self) -> None:
+        self._reports: dict[str, Object] = {}
+        self._nodes: set[str] = set()
+        self._known: dict[str, ModelState] = {}
+
+    def note_report(self, _event: str, old: Any, new: Any) -> None:
+        before = (old.get("data") or {}) if old is not None else {}
+        if new is None:
+            self._reports.pop(old.key.name, None)
+            after: Mapping[str, str] = {}
+        else:
+            self._reports[new.key.name] = new.object()
+            after = self._reports[new.key.name].get("data") or {}
+        for name in {**before, **after}:
+            if before.get(name) != after.get(name):
+                self._known.pop(name, None)
+
+    def note_node(self, event: str, old: Any, new: Any) -> None:
+        if event == "MODIFIED":
+            return
+        if new is None:
+            self._nodes.discard(old.key.name)
+        else:
+            self._nodes.add(new.key.name)
+        self._known.clear()
+
+    def of(self, key: str) -> ModelState:
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = aggregate(key, self._reports.values(), self._nodes)
+        return found
 
 
 class Catalog:
