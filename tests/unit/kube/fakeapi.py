@@ -173,8 +173,7 @@ class FakeApi:
             _cut(request)
 
     def compact(self) -> None:
-        """Forgets the history: versions before now are too old."""
-        self._history.clear()
+        """Versions before now are too old for new watches; open ones miss nothing."""
         self.oldest = self.version
         self._snapshots.clear()
 
