@@ -1,0 +1,389 @@
+"""What each write does: one path for all kinds.
+
+Every change goes read -> compute -> (admission) -> validate -> store under the object's lock, so
+that a change is always based on the newest state. A write that would change nothing is not stored
+and gives back the object as it is: its ``resourceVersion`` stays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from ome.apimachinery.errors import (
+    AlreadyExists,
+    BadRequest,
+    FieldError,
+    Invalid,
+    StatusError,
+    not_found,
+)
+from ome.apimachinery.objects import Object, is_deleting
+from ome.standalone.apiserver import failures, lifecycle, rules
+from ome.standalone.apiserver.admission import Admission, AdmissionRequest, ReadView, refusal
+from ome.standalone.apiserver.codec import decode_stored, encode, encode_object
+from ome.standalone.apiserver.disk import StoreError
+from ome.standalone.apiserver.kinds import Kind
+from ome.standalone.apiserver.lifecycle import DeleteOptions
+from ome.standalone.apiserver.managed import Ownership
+from ome.standalone.apiserver.registry import Registry
+from ome.standalone.apiserver.selecting import selectable
+from ome.standalone.apiserver.store import Entry, Store
+
+log = logging.getLogger(__name__)
+
+NAMESPACE_BUCKET = "/namespaces"
+_ATTEMPTS = 8
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, as far as a write cares. ``warnings`` grows while it is served."""
+
+    user: str = "system:apiserver"
+    manager: str = "unknown"
+    dry_run: bool = False
+    validation: str = "Warn"
+    force: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+Change = Callable[[Object], Object]
+"""The object as it is (private to the callee) to the object as it is wanted."""
+
+Prepare = Callable[[Kind, Object | None, Object, Call], list[FieldError]]
+"""A last look at a valid object before it is stored, which may complete it in place."""
+
+Committed = Callable[[Kind, Object | None, Object | None], None]
+
+_UNREPORTED = Call(validation="Ignore")
+"""For bodies that no client wrote."""
+
+
+class Engine:
+    """Writes for every kind. ``committed`` is told about each stored change, for the parts of the
+    server that follow what is stored (CRDs); it gets the kind, the state before and after."""
+
+    def __init__(self, store: Store, registry: Registry, admission: Admission | None) -> None:
+        self.store = store
+        self.registry = registry
+        self._admission = admission
+        self._view = ReadView(store, registry)
+        self.prepare: Prepare = _nothing_to_do
+        self.committed: Committed = _nobody_told
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def live(self, kind: Kind, namespace: str, name: str) -> Object:
+        """The object as it is now. Raises NotFound."""
+        entry = self.store.get(kind.bucket, namespace, name)
+        if entry is None:
+            raise not_found(str(kind.resource), name)
+        return rules.present(kind, decode_stored(entry.data))
+
+    def served(self, kind: Kind, entry: Entry) -> bytes:
+        """The bytes that a client gets for a stored state."""
+        if entry.rv > kind.schema_revision and entry.data.startswith(kind.prefix):
+            return entry.data
+        return encode_object(rules.present(kind, decode_stored(entry.data)))
+
+    # -- create ----------------------------------------------------------------------------
+
+    async def create(self, kind: Kind, namespace: str, body: Object, call: Call) -> Object:
+        """POST. A name made from ``generateName`` that is taken is made again."""
+        obj = _with_metadata(kind, body)
+        named = bool(obj["metadata"].get("name"))
+        base = obj["metadata"].get("generateName")
+        if not named and not base:
+            raise failures.name_required(kind)
+        for attempt in range(_ATTEMPTS):
+            if not named:
+                obj["metadata"]["name"] = lifecycle.random_name(base)
+            try:
+                return await self._create(kind, namespace, obj, call, Ownership(call.manager))
+            except AlreadyExists:
+                if named or attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _create(
+        self, kind: Kind, namespace: str, body: Object, call: Call, owned: Ownership
+    ) -> Object:
+        obj = {**body, "metadata": dict(body["metadata"])}
+        name = obj["metadata"]["name"]
+        async with self.store.lock(kind.bucket, namespace, name):
+            self._check_namespace(kind, namespace, name)
+            if self.store.get(kind.bucket, namespace, name) is not None:
+                raise failures.already_exists(kind, name)
+            lifecycle.start_of_life(kind, obj, namespace, lifecycle.now_text())
+            obj = rules.initial(kind, rules.shape_new(kind, obj, call))
+            admitted = self._admit("CREATE", kind, "", obj, None, call)
+            if admitted is not obj:
+                obj = rules.shape_new(kind, admitted, _UNREPORTED)
+                obj = rules.initial(kind, obj)
+            self._refuse(kind, name, rules.validate(kind, obj, None))
+            self._refuse(kind, name, self.prepare(kind, None, obj, call))
+            obj = owned.record(kind, None, obj)
+            return await self._store(kind, None, obj, call)
+
+    def _check_namespace(self, kind: Kind, namespace: str, name: str) -> None:
+        if not kind.namespaced:
+            return
+        entry = self.store.get(NAMESPACE_BUCKET, "", namespace)
+        if entry is None:
+            raise not_found("namespaces", namespace)
+        # The cheap test is right almost always and never misses a deletion.
+        if b'"deletionTimestamp"' in entry.data and is_deleting(decode_stored(entry.data)):
+            raise failures.namespace_terminating(kind, name, namespace)
+
+    # -- update and patch ------------------------------------------------------------------
+
+    async def update(
+        self, kind: Kind, namespace: str, name: str, body: Object, call: Call, subresource: str = ""
+    ) -> Object:
+        """PUT: the body replaces the object (or its status)."""
+        new = _with_metadata(kind, body)
+        if new["metadata"].get("name") not in (None, "", name):
+            raise BadRequest(
+                f"the name of the object ({new['metadata']['name']}) does not match the name on "
+                f"the URL ({name})"
+            )
+        return await self.change(kind, namespace, name, lambda _: new, call, subresource)
+
+    async def change(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Change,
+        call: Call,
+        subresource: str = "",
+    ) -> Object:
+        """Read, change and store one object. ``change`` may raise a StatusError."""
+        async with self.store.lock(kind.bucket, namespace, name):
+            old = self.live(kind, namespace, name)
+            new = _with_metadata(kind, change(rules.copy(old)))
+            owned = Ownership(call.manager, subresource)
+            return await self._replace(kind, old, new, call, owned)
+
+    async def apply(
+        self, kind: Kind, namespace: str, name: str, patch: Object, call: Call, subresource: str
+    ) -> Object:
+        """Server-side apply: create or merge, and note who owns which field."""
+        owned = Ownership(call.manager, subresource, applied=True)
+        patch = _with_metadata(kind, patch)
+        patch["metadata"].setdefault("name", name)
+        if patch["metadata"]["name"] != name:
+            raise BadRequest(
+                f"metadata.name ({patch['metadata']['name']}) does not match the URL ({name})"
+            )
+        patch = rules.report_unknown(kind, patch, call)
+        for _ in range(_ATTEMPTS):
+            async with self.store.lock(kind.bucket, namespace, name):
+                if self.store.get(kind.bucket, namespace, name) is not None:
+                    old = self.live(kind, namespace, name)
+                    new = owned.merge(kind, old, patch, force=call.force)
+                    return await self._replace(kind, old, new, call, owned)
+            if subresource:
+                raise not_found(str(kind.resource), name)
+            if patch["metadata"].get("uid"):
+                raise failures.conflict(kind, name, "a uid is given, but the object does not exist")
+            new = owned.merge(kind, None, patch, force=call.force)
+            try:
+                return await self._create(kind, namespace, new, call, owned)
+            except AlreadyExists:
+                continue
+        raise failures.conflict(kind, name, "it is created and deleted all the time; try again")
+
+    async def _replace(
+        self, kind: Kind, old: Object, new: Object, call: Call, owned: Ownership
+    ) -> Object:
+        meta = old["metadata"]
+        name, subresource = meta["name"], owned.subresource
+        new = {**new, "metadata": dict(new["metadata"])}
+        if new["metadata"].get("resourceVersion") not in (None, "", "0", meta["resourceVersion"]):
+            raise failures.conflict(kind, name)
+        lifecycle.carry_over(kind, old, new)
+        new = rules.shape(kind, old, new, subresource, call)
+        admitted = self._admit("UPDATE", kind, subresource, new, old, call)
+        if admitted is not new:
+            new = {**admitted, "metadata": dict(admitted["metadata"])}
+            lifecycle.carry_over(kind, old, new)
+            new = rules.shape(kind, old, new, subresource, _UNREPORTED)
+        new = {**new, "metadata": dict(new["metadata"])}
+        lifecycle.set_generation(kind, old, new)
+        self._refuse(kind, name, rules.validate(kind, new, old, subresource))
+        self._refuse(kind, name, self.prepare(kind, old, new, call))
+        new = owned.record(kind, old, new)
+        if lifecycle.same(old, new):
+            return old
+        if lifecycle.is_final(kind, new):
+            return await self._remove(kind, old, new, call)
+        return await self._store(kind, old, new, call)
+
+    # -- delete ----------------------------------------------------------------------------
+
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, options: DeleteOptions, call: Call
+    ) -> tuple[Object, bool]:
+        """DELETE: the object as it was or is now, and whether it is gone."""
+        async with self.store.lock(kind.bucket, namespace, name):
+            old = self.live(kind, namespace, name)
+            options.check(kind, old)
+            self._admit("DELETE", kind, "", None, old, call)
+            new = lifecycle.mark_deleted(kind, old, options)
+            if new is None:
+                return await self._remove(kind, old, old, call), True
+            if lifecycle.same(old, new):
+                return old, False
+            return await self._store(kind, old, new, call), False
+
+    # -- shared ----------------------------------------------------------------------------
+
+    def _admit(
+        self,
+        operation: str,
+        kind: Kind,
+        subresource: str,
+        obj: Object | None,
+        old: Object | None,
+        call: Call,
+    ) -> Object:
+        """The object as admission wants it; ``obj`` itself if it has nothing to change."""
+        subject = obj if obj is not None else old
+        assert subject is not None
+        if self._admission is None:
+            return subject
+        meta = subject["metadata"]
+        request = AdmissionRequest(
+            operation,
+            kind.resource,
+            subresource,
+            meta.get("namespace") or "",
+            meta["name"],
+            # Whoever changes its argument must not change what is compared and stored.
+            rules.copy(obj),
+            rules.copy(old),
+            call.user,
+            call.dry_run,
+            self._view,
+        )
+        try:
+            response = self._admission.admit(request)
+        except StatusError:
+            raise
+        except Exception as error:
+            where = f"{kind.resource} {meta.get('namespace', '')}/{meta['name']}"
+            log.exception("admission of %s failed", where)
+            raise StatusError(f"admission failed: {type(error).__name__}: {error}") from error
+        for text in response.warnings:
+            call.warn(text)
+        refused = refusal(request, response)
+        if refused is not None:
+            raise refused
+        if obj is None or response.object is None or response.object == obj:
+            return subject
+        return _with_metadata(kind, response.object)
+
+    @staticmethod
+    def _refuse(kind: Kind, name: str, problems: list[FieldError]) -> None:
+        if problems:
+            raise Invalid.of(kind.resource.kind, name, problems, kind.resource.group)
+
+    async def _store(self, kind: Kind, old: Object | None, new: Object, call: Call) -> Object:
+        if call.dry_run:
+            return new
+        meta = new["metadata"]
+        revision = self.store.next_revision()
+        meta["resourceVersion"] = str(revision)
+        entry = Entry(meta.get("namespace", ""), meta["name"], revision, encode_object(new))
+        await self._write(
+            kind,
+            old,
+            new,
+            self.store.write(
+                kind.bucket,
+                entry,
+                expected=_revision(old),
+                previous=_previous(kind, old, new),
+            ),
+        )
+        self.committed(kind, old, new)
+        return new
+
+    async def _remove(self, kind: Kind, old: Object, new: Object, call: Call) -> Object:
+        if call.dry_run:
+            return new
+        revision = self.store.next_revision()
+        new = {**new, "metadata": {**new["metadata"], "resourceVersion": str(revision)}}
+        meta = new["metadata"]
+        entry = Entry(meta.get("namespace", ""), meta["name"], revision, encode_object(new))
+        await self._write(
+            kind,
+            old,
+            new,
+            self.store.write(
+                kind.bucket,
+                entry,
+                expected=_revision(old),
+                delete=True,
+                previous=_previous(kind, old, new),
+            ),
+        )
+        self.committed(kind, old, None)
+        return new
+
+    async def _write(
+        self, kind: Kind, old: Object | None, new: Object, done: Awaitable[Entry]
+    ) -> None:
+        try:
+            await done
+        except StoreError as error:
+            raise StatusError(str(error), code=507, reason="InsufficientStorage") from error
+
+
+def _revision(obj: Object | None) -> int:
+    return int(obj["metadata"]["resourceVersion"]) if obj else 0
+
+
+def _previous(kind: Kind, old: Object | None, new: Object) -> bytes | None:
+    if old is None:
+        return None
+    before = selectable(kind, old)
+    return encode(before) if before != selectable(kind, new) else None
+
+
+def _with_metadata(kind: Kind, body: Object) -> Object:
+    """A shallow copy of a body that names its kind rightly and has metadata."""
+    resource = kind.resource
+    for name, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
+        given = body.get(name)
+        if given not in (None, "", wanted):
+            raise BadRequest(
+                f"the {name} in the body ({given}) does not match the one on the URL ({wanted})"
+            )
+    meta = body.get("metadata")
+    if meta is not None and not isinstance(meta, dict):
+        raise BadRequest("metadata must be an object")
+    for name in ("name", "generateName", "namespace", "resourceVersion", "uid"):
+        if not isinstance((meta or {}).get(name, ""), str | None):
+            raise BadRequest(f"metadata.{name} must be a string")
+    return {
+        **body,
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": dict(meta or {}),
+    }
+
+
+def _nothing_to_do(kind: Kind, old: Object | None, new: Object, call: Call) -> list[FieldError]:
+    return []
+
+
+def _nobody_told(kind: Kind, old: Object | None, new: Object | None) -> None:
+    return None
