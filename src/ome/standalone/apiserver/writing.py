@@ -14,7 +14,7 @@ from ome.standalone.apiserver.context import Context
 from ome.standalone.apiserver.engine import Call
 from ome.standalone.apiserver.http import respond_object
 from ome.standalone.apiserver.lifecycle import DeleteOptions
-from ome.standalone.apiserver.requests import body_is_yaml, media_type, read_body
+from ome.standalone.apiserver.requests import Query, body_is_yaml, media_type, read_body
 from ome.standalone.apiserver.selecting import Selection
 
 _POLICIES = ("Background", "Foreground", "Orphan")
@@ -154,7 +154,11 @@ def _namespace(context: Context, body: Object) -> str:
 async def _delete_options(context: Context) -> DeleteOptions:
     data = await read_body(context.request)
     body: Object = decode_object(data, yaml=True) if data.strip() else {}
-    query = context.query
+    return delete_options(body, context.query, context.call)
+
+
+def delete_options(body: Object, query: Query, call: Call) -> DeleteOptions:
+    """The options of a deletion, from the body or the query."""
     grace = body.get("gracePeriodSeconds", query.number("gracePeriodSeconds", least=-1))
     if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
         raise BadRequest("gracePeriodSeconds must be a whole number")
@@ -168,7 +172,7 @@ async def _delete_options(context: Context) -> DeleteOptions:
     if not isinstance(conditions, dict):
         raise BadRequest("preconditions must be an object")
     if body.get("dryRun"):
-        context.call.dry_run = True
+        call.dry_run = True
     return DeleteOptions(
         grace,
         policy,
