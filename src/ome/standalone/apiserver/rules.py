@@ -84,8 +84,6 @@ def _settle(kind: Kind, obj: Object) -> Object:
 
 def isolate(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
     """The new object with everything that this request may not change as it was."""
-    if subresource == "binding":
-        return new
     if subresource == "status":
         return _only(old, new, "status")
     if subresource == "finalize":
