@@ -462,7 +462,7 @@ async def test_no_network_is_retried_until_it_is_back(world: World) -> None:
     entry = await world.reaches("clusterbasemodel.m", "Failed")
     assert entry["error"]["reason"] == "Unreachable"
     assert entry["error"]["retrying"] is True
-    assert sorted(p.name for p in world.root.iterdir()) == [".ome-agent", "clusterbasemodel"]
+    assert sorted(p.name for p in world.root.iterdir()) == [".ome-agent"]
 
 
 async def test_at_most_two_at_a_time_and_what_a_service_waits_for_first(world: World) -> None:
@@ -521,7 +521,9 @@ async def test_killed_workers_cost_no_more_than_a_chunk_each(world: World) -> No
     for name, data in files.items():
         assert (world.root / "m" / name).read_bytes() == data
     assert kills >= 5, f"seed {seed}"
-    assert world.hub.sent - size < kills * 2 * MIB, f"seed {seed}"
+    again = world.hub.sent - sum(len(data) for data in files.values())
+    print(f"{kills} kills, {again} bytes sent again")
+    assert again < kills * MIB, f"seed {seed}"
     assert sorted(p.name for p in world.root.iterdir()) == [".ome-agent", "m"]
 
 
