@@ -22,7 +22,7 @@ from tests.fakes.hub import FakeHub, Repository
 from ome.agent import NodeModelAgent
 from ome.api.resources import BASE_MODELS, CLUSTER_BASE_MODELS, INFERENCE_SERVICES
 from ome.apimachinery.errors import NotFound
-from ome.apimachinery.objects import Object, Resource
+from ome.apimachinery.objects import Key, Object, Resource
 from ome.apimachinery.resources import (
     CONFIG_MAPS,
     CUSTOM_RESOURCE_DEFINITIONS,
@@ -514,8 +514,9 @@ async def test_killed_workers_cost_no_more_than_a_chunk_each(world: World) -> No
         assert world.agent is not None
         await until(lambda: not workers())
         # Do not wait for the back-off: it has its own tests.
-        world.agent._failures.forget(next(iter([k for k in world.agent._last_progress])))
-        await until(lambda: world.agent and world.agent._downloads._jobs or kick(world))
+        await until(lambda: world.agent is not None and world.agent._failures._failed)
+        world.agent._failures.forget(Key("", "m"))
+        world.agent._enqueue_all()
     world.hub.seconds_per_piece = 0
     await world.reaches("clusterbasemodel.m", "Ready", 60)
     for name, data in files.items():
@@ -525,9 +526,3 @@ async def test_killed_workers_cost_no_more_than_a_chunk_each(world: World) -> No
     print(f"{kills} kills, {again} bytes sent again")
     assert again < kills * MIB, f"seed {seed}"
     assert sorted(p.name for p in world.root.iterdir()) == [".ome-agent", "m"]
-
-
-def kick(world: World) -> bool:
-    assert world.agent is not None
-    world.agent._enqueue_all()
-    return False
