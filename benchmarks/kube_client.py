@@ -30,7 +30,9 @@ PAGE = 500
 def sample(number: int) -> dict[str, Any]:
     """An object of about 4.8 kB with managed fields, as a real service has."""
     env = [{"name": f"VARIABLE_{n}", "value": f"some value of number {n}"} for n in range(40)]
-    managed = {f"f:field{n}": {"f:inner": {}, "f:other": {"f:more": {}}} for n in range(24)}
+    managed: dict[str, Any] = {
+        f"f:field{n}": {"f:inner": {}, "f:other": {"f:more": {}}} for n in range(24)
+    }
     return {
         "apiVersion": "bench.example.com/v1",
         "kind": "Thing",

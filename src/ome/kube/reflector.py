@@ -114,6 +114,8 @@ class Reflector:
             except (StatusError, KubeError, msgspec.MsgspecError) as error:
                 await asyncio.sleep(self._failed(error))
             else:
+                if not self._position:
+                    continue  # no streaming list was to be had: on with a plain one
                 self._recovered()
                 if time.monotonic() - begin < 1 and heard == (
                     self.stats.events + self.stats.bookmarks
@@ -139,6 +141,8 @@ class Reflector:
                     entry = self._entry(raw)
                     entries[entry.key] = entry
                 version = page.metadata.resource_version
+        if not version:
+            raise KubeError("the list has no resourceVersion: this kind can't be watched")
         self._sink.replace(entries)
         self._position = version
         self._recovered()

@@ -400,13 +400,13 @@ async def test_an_unknown_authority_is_refused_with_a_remedy(tmp_path: Path) -> 
     authority = Authority()
     context = authority.server_context(authority.issue("server", ip="127.0.0.1"), tmp_path)
     async with await FakeApi().start(tls=context) as api:
-        for cluster in ({}, {"certificate-authority-data": b64(Authority().pem)}):
-            path = kubeconfig(tmp_path / "c", {"server": api.url, **cluster})
+        for trust in ({}, {"certificate-authority-data": b64(Authority().pem)}):
+            path = kubeconfig(tmp_path / "c", {"server": api.url, **trust})
             async with await connect(path) as client:
                 with pytest.raises(Unreachable, match="certificate is not trusted"):
                     await client.discover()
         assert api.requests == []
-        cluster = {"server": api.url, "insecure-skip-tls-verify": True}
+        cluster: Doc = {"server": api.url, "insecure-skip-tls-verify": True}
         async with await connect(kubeconfig(tmp_path / "c", cluster)) as client:
             await client.discover()
 

@@ -99,9 +99,10 @@ def serve_legacy(api: FakeApi) -> None:
 
 
 @pytest.fixture(params=[serve_aggregated, serve_legacy])
-async def discovery(request: pytest.FixtureRequest, api: FakeApi, client: Client) -> Discovery:
+async def discovery(request: pytest.FixtureRequest, api: FakeApi) -> Discovery:
     request.param(api)
-    return await client.discover()
+    async with Client(api.url, attempts=1) as client:
+        return await client.discover()
 
 
 @pytest.mark.parametrize("name", ["pods", "pod", "Pod", "po", "PODS"])

@@ -113,7 +113,10 @@ async def test_a_cut_watch_goes_on_where_it_was(api: FakeApi, client: Client, st
     await until(lambda: len(informer) == 10)
     assert log.events == [("ADDED", f"m{n}") for n in range(10)]
     assert informer.stats.lists == 1
-    assert informer.stats.watches >= 2
+    watches = api.sent("GET", watch=True)
+    assert len(watches) >= 2
+    # It goes on from the last event, not from the list.
+    assert int(watches[-1].query["resourceVersion"]) > int(watches[0].query["resourceVersion"])
 
 
 async def test_bookmarks_move_the_position(api: FakeApi, client: Client, start: Start) -> None:
@@ -193,6 +196,31 @@ async def test_failures_are_waited_out_and_shown(
     assert "404" in informers.waiting_for()[0]
     await informers.synced()
     assert informers.waiting_for() == []
+
+
+async def test_what_vanishes_while_a_list_starts_over_is_not_kept(
+    api: FakeApi, client: Client, start: Start
+) -> None:
+    for number in range(501):
+        await api.put(MAPS, config_map(f"m{number:03}"))
+    api.fail(Fault(paged=True, status=410, delay=0.1))
+    informer = informer_of(client)
+    start(informer.run())
+    await until(lambda: any("continue" in seen.query for seen in api.requests))
+    await api.drop(MAPS, "a", "m000")
+    await informer.synced()
+    assert len(informer) == 500
+    assert informer.get("a", "m000") is None
+
+
+async def test_a_kind_that_can_not_be_watched_is_told(
+    api: FakeApi, client: Client, start: Start
+) -> None:
+    api.fail(Fault(status=200, body=b'{"items":[]}', times=99))
+    informer = informer_of(client)
+    start(informer.run())
+    await until(lambda: "can't be watched" in informer.stats.last_error)
+    assert api.sent(watch=True) == []
 
 
 async def test_a_version_from_the_future_leads_to_a_new_list(
@@ -373,7 +401,8 @@ async def test_a_snapshot_reads_like_the_object(api: FakeApi, client: Client, st
     assert snapshot["data"]["k"] == "v"
     assert snapshot.get("spec") is None
     assert "data" in snapshot
-    assert snapshot == informer.get("a", "x") == snapshot.object()
+    assert dict(snapshot) == informer.get("a", "x") == snapshot.object()
+    assert snapshot == snapshot.object()
     assert {**snapshot} == snapshot.object()
     assert copy.deepcopy(snapshot) == snapshot.object()
     assert informer.snapshots()[0].uid == snapshot["metadata"]["uid"]

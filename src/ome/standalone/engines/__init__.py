@@ -1,1 +1,1 @@
-"""Launchers that start a real engine as a plain process on this machine."""
+"""Launchers for engines that run as plain host processes. Each is a program, not a library."""
