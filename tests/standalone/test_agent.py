@@ -384,8 +384,9 @@ async def test_a_changed_uri_replaces_the_files(world: World) -> None:
     ("uri", "path", "reason", "words"),
     [
         ("hf://org/absent", "", "NotFound", "no model org/absent"),
-        ("ftp://org/absent", "", "UnsupportedStorage", "ftp://"),
-        ("nonsense", "", "InvalidStorageUri", "not a storage URI"),
+        ("github://org/absent", "", "UnsupportedStorage", "github://"),
+        ("ftp://org/absent", "", "InvalidStorageUri", "ftp://"),
+        ("nonsense", "", "InvalidStorageUri", "no scheme that models come from"),
         ("hf://org/model", "/raid/models/../../etc", "InvalidStorageUri", "clean absolute path"),
         ("hf://org/model", "/raid/models", "InvalidStorageUri", "folder of all models"),
         ("local:///does/not/exist", "", "NotFound", "does not exist on this machine"),
