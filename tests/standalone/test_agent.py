@@ -22,7 +22,7 @@ from tests.fakes.hub import FakeHub, Repository
 from ome.agent import NodeModelAgent
 from ome.api.resources import BASE_MODELS, CLUSTER_BASE_MODELS, INFERENCE_SERVICES
 from ome.apimachinery.errors import NotFound
-from ome.apimachinery.objects import Object, Resource
+from ome.apimachinery.objects import Key, Object, Resource
 from ome.apimachinery.resources import (
     CONFIG_MAPS,
     CUSTOM_RESOURCE_DEFINITIONS,
@@ -384,8 +384,9 @@ async def test_a_changed_uri_replaces_the_files(world: World) -> None:
     ("uri", "path", "reason", "words"),
     [
         ("hf://org/absent", "", "NotFound", "no model org/absent"),
-        ("ftp://org/absent", "", "UnsupportedStorage", "ftp://"),
-        ("nonsense", "", "InvalidStorageUri", "not a storage URI"),
+        ("github://org/absent", "", "UnsupportedStorage", "github://"),
+        ("ftp://org/absent", "", "InvalidStorageUri", "ftp://"),
+        ("nonsense", "", "InvalidStorageUri", "no scheme that models come from"),
         ("hf://org/model", "/raid/models/../../etc", "InvalidStorageUri", "clean absolute path"),
         ("hf://org/model", "/raid/models", "InvalidStorageUri", "folder of all models"),
         ("local:///does/not/exist", "", "NotFound", "does not exist on this machine"),
@@ -462,7 +463,7 @@ async def test_no_network_is_retried_until_it_is_back(world: World) -> None:
     entry = await world.reaches("clusterbasemodel.m", "Failed")
     assert entry["error"]["reason"] == "Unreachable"
     assert entry["error"]["retrying"] is True
-    assert sorted(p.name for p in world.root.iterdir()) == [".ome-agent", "clusterbasemodel"]
+    assert sorted(p.name for p in world.root.iterdir()) == [".ome-agent"]
 
 
 async def test_at_most_two_at_a_time_and_what_a_service_waits_for_first(world: World) -> None:
@@ -514,18 +515,15 @@ async def test_killed_workers_cost_no_more_than_a_chunk_each(world: World) -> No
         assert world.agent is not None
         await until(lambda: not workers())
         # Do not wait for the back-off: it has its own tests.
-        world.agent._failures.forget(next(iter([k for k in world.agent._last_progress])))
-        await until(lambda: world.agent and world.agent._downloads._jobs or kick(world))
+        await until(lambda: world.agent is not None and world.agent._failures._failed)
+        world.agent._failures.forget(Key("", "m"))
+        world.agent._enqueue_all()
     world.hub.seconds_per_piece = 0
     await world.reaches("clusterbasemodel.m", "Ready", 60)
     for name, data in files.items():
         assert (world.root / "m" / name).read_bytes() == data
     assert kills >= 5, f"seed {seed}"
-    assert world.hub.sent - size < kills * 2 * MIB, f"seed {seed}"
+    again = world.hub.sent - sum(len(data) for data in files.values())
+    print(f"{kills} kills, {again} bytes sent again")
+    assert again < kills * MIB, f"seed {seed}"
     assert sorted(p.name for p in world.root.iterdir()) == [".ome-agent", "m"]
-
-
-def kick(world: World) -> bool:
-    assert world.agent is not None
-    world.agent._enqueue_all()
-    return False

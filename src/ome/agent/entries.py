@@ -60,7 +60,9 @@ def failed(failure: Failed) -> dict[str, Any]:
     }
     if failure.attempts > 1:
         error["attempts"] = failure.attempts
-    return {"error": {k: v for k, v in error.items() if v != ""}}
+    told = {k: v for k, v in error.items() if v != ""}
+    sentence = "; ".join(filter(None, (failure.failure.message, failure.failure.remedy)))
+    return {"message": sentence, "error": told}
 
 
 def leaving(pod: str) -> dict[str, Any]:
