@@ -1,4 +1,4 @@
-"""Every manifest of the corpus is accepted unchanged: by the CRD's schema, by the lens, by admission.
+"""Every manifest of the corpus is accepted unchanged: by schema, lens and admission.
 
 Not part of ``make test``: the corpus lies beside the checkout. Run it by name::
 
@@ -17,6 +17,7 @@ import pytest
 import yaml
 from tests.corpus import corpus
 
+from ome.admission import OmeAdmission
 from ome.api import (
     accelerator,
     benchmark,
@@ -95,3 +96,27 @@ def test_a_lens_reads_it_and_loses_nothing(where: str, obj: Object) -> None:
     assert lens.raw == obj
     own = {member.name for member in members(type(lens.spec))}
     assert lens.spec.rest.keys() == obj["spec"].keys() - own
+
+
+class Everything:
+    """A view of a cluster that holds the corpus."""
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        return next((o for o in self.list(resource) if o["metadata"]["name"] == name), None)
+
+    def list(self, resource: Resource, namespace: str = "") -> list[Object]:
+        return [obj for _, obj in manifests_once() if obj["kind"] == resource.kind]
+
+
+@cache
+def manifests_once() -> tuple[tuple[str, Object], ...]:
+    return tuple(manifests())
+
+
+@pytest.mark.parametrize(("where", "obj"), CASES)
+def test_admission_has_nothing_against_it(where: str, obj: Object) -> None:
+    assert obj, MISSING
+    resource = resources.by_kind(obj["kind"])
+    assert resource is not None
+    review = OmeAdmission().review("CREATE", resource, obj, None, Everything())
+    assert review.errors == [], where
