@@ -9,18 +9,15 @@ Nothing is required. Sections that only one way of deploying needs are empty for
 
 from __future__ import annotations
 
-import difflib
-import json
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from ome.api import constants as c
+from ome.api.configreading import kept, read_sections
 from ome.api.fields import Field
-from ome.api.lens import Lens, Member, in_words, members
-from ome.apimachinery import quantity
+from ome.api.lens import Lens, Member, members
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object
 
@@ -37,15 +34,18 @@ class Ingress(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = ""
     ingress_service: Annotated[
         str,
-        Field("Host of that gateway.", example="istio-ingressgateway.istio-system.svc.cluster.local"),
+        Field(
+            "Host of that gateway.", example="istio-ingressgateway.istio-system.svc.cluster.local"
+        ),
     ] = ""
     local_gateway: Annotated[
         str, Field("Istio gateway for inside traffic.", example=c.KNATIVE_LOCAL_GATEWAY)
     ] = ""
     local_gateway_service: Annotated[
         str,
-        Field("Host of that gateway.",
-              example="knative-local-gateway.istio-system.svc.cluster.local"),
+        Field(
+            "Host of that gateway.", example="knative-local-gateway.istio-system.svc.cluster.local"
+        ),
     ] = ""
     knative_local_gateway_service: Annotated[
         str, Field("Host of Knative's own inside gateway.", default="localGatewayService")
@@ -73,8 +73,10 @@ class Ingress(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = False
     path_template: Annotated[
         str,
-        Field("Template of a path on ingressDomain; empty: hosts only.",
-              example="/services/{{ .Namespace }}/{{ .Name }}"),
+        Field(
+            "Template of a path on ingressDomain; empty: hosts only.",
+            example="/services/{{ .Namespace }}/{{ .Name }}",
+        ),
     ] = ""
     disable_ingress_creation: Annotated[
         bool, Field("Create neither Ingress nor routes; services are reached inside.", example=True)
@@ -89,8 +91,11 @@ class Deploy(Lens, frozen=True, kw_only=True, rename="camel"):
 
     default_deployment_mode: Annotated[
         str,
-        Field("Mode of services that ask for none; empty acts like RawDeployment.",
-              example=c.MODE_RAW, enum=c.DEFAULT_DEPLOYMENT_MODES),
+        Field(
+            "Mode of services that ask for none; empty acts like RawDeployment.",
+            example=c.MODE_RAW,
+            enum=c.DEFAULT_DEPLOYMENT_MODES,
+        ),
     ] = ""
 
 
@@ -198,8 +203,10 @@ class Keda(Lens, frozen=True, kw_only=True, rename="camel"):
     enable_keda: Annotated[bool, Field("Allow KEDA.", example=True)] = True
     prom_server_address: Annotated[
         str,
-        Field("Prometheus server.",
-              example="http://prometheus-operated.monitoring.svc.cluster.local:9090"),
+        Field(
+            "Prometheus server.",
+            example="http://prometheus-operated.monitoring.svc.cluster.local:9090",
+        ),
     ] = "http://prometheus-operated.monitoring.svc.cluster.local:9090"
     custom_prom_query: Annotated[str, Field("Query; empty: the built-in one.")] = ""
     scaling_threshold: Annotated[str, Field("Threshold, as text.", example="10")] = "10"
@@ -213,8 +220,11 @@ class Readiness(Lens, frozen=True, kw_only=True, rename="camel"):
 
     probe: Annotated[
         str,
-        Field("completion: Ready needs a real answer to a real request, once per version.",
-              example=PROBE_COMPLETION, enum=(PROBE_COMPLETION, PROBE_NONE)),
+        Field(
+            "completion: Ready needs a real answer to a real request, once per version.",
+            example=PROBE_COMPLETION,
+            enum=(PROBE_COMPLETION, PROBE_NONE),
+        ),
     ] = PROBE_NONE
     timeout_seconds: Annotated[
         int, Field("Longest wait for that answer.", unit="seconds", example=120)
@@ -225,7 +235,8 @@ class Models(Lens, frozen=True, kw_only=True, rename="camel"):
     """Section ``models`` (ours): where models lie on nodes."""
 
     root: Annotated[
-        str, Field("Folder below which models without storage.path are kept.", example="/raid/models")
+        str,
+        Field("Folder below which models without storage.path are kept.", example="/raid/models"),
     ] = c.DEFAULT_MODELS_ROOT
 
 
@@ -257,11 +268,13 @@ class InferenceServiceConfig(Lens, frozen=True, kw_only=True, rename="camel"):
         data: Mapping[str, str] | None, last: InferenceServiceConfig | None = None
     ) -> tuple[InferenceServiceConfig, list[FieldError]]:
         """``data`` of the ConfigMap (None: there is none) as configuration and problems."""
-        config, problems = _read(InferenceServiceConfig, c.INFERENCE_SERVICE_CONFIG, data, last)
+        config, problems = read_sections(
+            InferenceServiceConfig, c.INFERENCE_SERVICE_CONFIG, data, last
+        )
         if config.ingress.path_template and not config.ingress.raw.get("ingressDomain"):
             path = f"{c.INFERENCE_SERVICE_CONFIG}.data[ingress].ingressDomain"
             text = "is needed, because pathTemplate is a path on it"
-            problems.append(_keeps(path, text, "write the host that answers, or drop pathTemplate"))
+            problems.append(kept(path, text, "write the host that answers, or drop pathTemplate"))
             before = (last or InferenceServiceConfig()).ingress
             config = msgspec.structs.replace(config, ingress=before)
         return config, problems
@@ -292,123 +305,4 @@ class BenchmarkJobConfig(Lens, frozen=True, kw_only=True, rename="camel"):
         data: Mapping[str, str] | None, last: BenchmarkJobConfig | None = None
     ) -> tuple[BenchmarkJobConfig, list[FieldError]]:
         """``data`` of the ConfigMap (None: there is none) as configuration and problems."""
-        return _read(BenchmarkJobConfig, c.BENCHMARK_JOB_CONFIG, data, last)
-
-
-# --- reading -----------------------------------------------------------------------------------------
-
-Config = TypeVar("Config", bound=Lens)
-
-
-def _read(
-    cls: type[Config], config_map: str, data: Mapping[str, str] | None, last: Config | None
-) -> tuple[Config, list[FieldError]]:
-    problems: list[FieldError] = []
-    sections: Object = {}
-    for member in members(cls):
-        path = f"{config_map}.data[{member.name}]"
-        before = getattr(last, member.attribute) if last is not None else member.item()
-        text = (data or {}).get(member.name)
-        if text is None:
-            sections[member.attribute] = member.item()
-            continue
-        raw, problem = _json_object(text)
-        if raw is None:
-            problems.append(_keeps(path, problem, "write one JSON object, for example {}"))
-            sections[member.attribute] = before
-        else:
-            sections[member.attribute] = _section(member.item, raw, before, path, problems)
-    return cls(**sections), problems
-
-
-def _json_object(text: str) -> tuple[Object | None, str]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        return None, f"is not JSON ({error})"
-    if not isinstance(value, dict):
-        return None, "must be a JSON object"
-    return value, ""
-
-
-def _section(
-    cls: type[Lens], raw: Object, before: Lens, path: str, problems: list[FieldError]
-) -> Lens:
-    values: Object = {}
-    for member in members(cls):
-        where, value = f"{path}.{member.name}", raw.get(member.name)
-        kept = getattr(before, member.attribute)
-        if value is None:
-            continue
-        if member.shape == "struct" and isinstance(value, dict):
-            values[member.attribute] = _section(member.item, value, kept, where, problems)
-            continue
-        try:
-            usable = msgspec.convert(_as_text(value, member), member.type)
-            _check(member, usable)
-        except msgspec.ValidationError as error:
-            problems.append(_keeps(where, in_words(str(error)), _remedy(member)))
-            values[member.attribute] = kept
-        except ValueError as error:
-            problems.append(_keeps(where, str(error), _remedy(member)))
-            values[member.attribute] = kept
-        else:
-            values[member.attribute] = usable
-    known = [member.name for member in members(cls)]
-    for name in sorted(raw.keys() - set(known)):
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-        problems.append(FieldError(f"{path}.{name}", f"there is no such setting; {hint}"))
-    return cls(raw=raw, **values)
-
-
-def _as_text(value: Any, member: Member) -> Any:
-    """Texts may be written as what they mean: ``2`` for a quantity, ``true`` for "true"."""
-    if member.type is not str or not isinstance(value, bool | int | float):
-        return value
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-_QUANTITIES: Final = frozenset({"cpuRequest", "cpuLimit", "memoryRequest", "memoryLimit"})
-_TEMPLATES: Final = frozenset({"domainTemplate", "pathTemplate"})
-
-
-def _check(member: Member, value: Any) -> None:
-    """Raises ValueError with what is wrong with a value of the right type."""
-    facts = _facts(member)
-    if facts.enum and value not in facts.enum:
-        raise ValueError(f"{value!r} is not supported" if value else "must not be empty")
-    if member.name in _QUANTITIES and value:
-        quantity.parse(value)
-    if member.name in _TEMPLATES and _unbalanced(value):
-        raise ValueError(f"{value!r} is not a template: an action is not closed")
-    if member.type is int and value < 1:
-        raise ValueError(f"{value} must be at least 1")
-    if member.name == "root" and (not value.startswith("/") or ".." in value.split("/")):
-        raise ValueError(f"{value!r} must be an absolute path without '..'")
-    if member.name == "omeIngressGateway" and value and value.count("/") != 1:
-        raise ValueError(f"{value!r} must be namespace/name")
-    if member.name == "scalingThreshold" and not re.fullmatch(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", value):
-        raise ValueError(f"{value!r} must be a finite number")
-
-
-def _unbalanced(template: str) -> bool:
-    bare = re.sub(r"\{\{.*?\}\}", "", template, flags=re.DOTALL)
-    return "{{" in bare or "}}" in bare
-
-
-def _facts(member: Member) -> Field:
-    return next((note for note in member.notes if isinstance(note, Field)), Field(""))
-
-
-def _remedy(member: Member) -> str:
-    facts = _facts(member)
-    if facts.enum:
-        return f"write one of {', '.join(facts.enum)}"
-    if facts.example is not None:
-        return f"write for example {json.dumps(facts.example)}"
-    return "correct or remove it"
-
-
-def _keeps(path: str, problem: str, remedy: str) -> FieldError:
-    return FieldError(path, f"{problem}; the last good value stays. What to do: {remedy}")
+        return read_sections(BenchmarkJobConfig, c.BENCHMARK_JOB_CONFIG, data, last)

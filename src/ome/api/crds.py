@@ -175,7 +175,7 @@ def all_crds() -> list[Object]:
     return [crd(resource) for resource in o.ALL]
 
 
-# --- where a kind differs from what its types say ------------------------------------------------
+# --- where a kind differs from what its types say ---------------------------------------------
 
 _HANDLERS: Final = ("httpGet", "tcpSocket")
 

@@ -20,9 +20,7 @@ from ome.api import resources as o
 from ome.api.crds import crd
 from ome.apimachinery.structural import structural
 
-TABLE: dict[str, dict[str, Any]] = json.loads(
-    (Path(__file__).parent / "contract.json").read_text()
-)
+TABLE: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "contract.json").read_text())
 KINDS = [resource for resource in o.ALL if resource.kind in TABLE]
 
 INT = {"type": "integer"}
