@@ -61,6 +61,10 @@ MORE_ROOTS = (
 )
 TCP_PORTS = ("ContainerPort", "ServicePort", "EndpointPort", "PortStatus")
 ABSENT_IS_EMPTY = {
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionVersion": (
+        "served",
+        "storage",
+    ),
     "io.k8s.api.discovery.v1.EndpointSlice": ("endpoints",),
     "io.k8s.api.core.v1.Event": ("metadata", "involvedObject"),
 }

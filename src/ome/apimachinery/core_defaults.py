@@ -121,7 +121,7 @@ def _job(obj: Object) -> None:
     for rule in (policy or {}).get("rules") or ():
         for condition in rule.get("onPodConditions") or ():
             _default_all(condition, {"status": "True"})
-    pod_defaults.pod_template(spec.get("template"))
+    pod_defaults.pod_template(spec.setdefault("template", {}))
 
 
 def _autoscaler(obj: Object) -> None:

@@ -1,1 +1,31 @@
-"""What model files say about themselves. Reads headers only and never runs model code."""
+"""What model files say about a model. Headers only: no weights are read and no code is run."""
+
+from ome.artifacts.errors import (
+    ArtifactError,
+    CorruptModelFile,
+    IncompleteModel,
+    NoModelFound,
+    TruncatedModelFile,
+)
+from ome.artifacts.estimate import estimate_parameters
+from ome.artifacts.inspection import inspect
+from ome.artifacts.metadata import (
+    DiffusionPipeline,
+    ModelMetadata,
+    NameVersion,
+    format_parameters,
+)
+
+__all__ = [
+    "ArtifactError",
+    "CorruptModelFile",
+    "DiffusionPipeline",
+    "IncompleteModel",
+    "ModelMetadata",
+    "NameVersion",
+    "NoModelFound",
+    "TruncatedModelFile",
+    "estimate_parameters",
+    "format_parameters",
+    "inspect",
+]

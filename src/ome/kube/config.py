@@ -91,7 +91,7 @@ def from_kubeconfig(paths: Sequence[Path], context: str = "") -> Endpoint:
     user = (
         _named(files, "users", user_name, listed, "user").child("user")
         if user_name
-        else _Node({}, chosen.path, "")
+        else _Node({}, chosen.file, "")
     )
     return _endpoint(cluster, user, chosen.text("namespace") or "default")
 
@@ -103,10 +103,6 @@ class _Node:
     data: Mapping[str, Any]
     file: str
     at: str
-
-    @property
-    def path(self) -> str:
-        return self.file
 
     def where(self, field: str) -> str:
         return f"{self.file}: {self.at}.{field}" if self.at else f"{self.file}: {field}"
@@ -266,8 +262,9 @@ def _impersonation(user: _Node) -> dict[str, str]:
         headers["Impersonate-User"] = user.text("as")
     if user.text("as-uid"):
         headers["Impersonate-Uid"] = user.text("as-uid")
-    if user.data.get("as-groups") or user.data.get("as-user-extra"):
-        raise ConfigError(f"{user.where('as-groups')}: only `as` and `as-uid` are supported")
+    for field in ("as-groups", "as-user-extra"):
+        if user.data.get(field):
+            raise ConfigError(f"{user.where(field)}: only `as` and `as-uid` are supported")
     return headers
 
 

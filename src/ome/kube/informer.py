@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeAlias
 
 from ome.apimachinery.objects import Key, Object, Resource
@@ -217,7 +217,7 @@ class InformerSet:
                 self._tasks.create_task(informer.run(), name=f"informer {resource}")
         return informer
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Informer]:
         return iter(tuple(self._informers.values()))
 
     async def run(self) -> None:

@@ -87,6 +87,7 @@ class LeaderElector:
         try:
             await asyncio.wait({work, keep}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
+                self._leading = False
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
                 keep.result()

@@ -111,9 +111,11 @@ class Reflector:
             except Expired as error:
                 self._expired(error)
                 await asyncio.sleep(random.random() * self._relist_jitter)
-            except (StatusError, KubeError) as error:
+            except (StatusError, KubeError, msgspec.MsgspecError) as error:
                 await asyncio.sleep(self._failed(error))
             else:
+                if not self._position:
+                    continue  # no streaming list was to be had: on with a plain one
                 self._recovered()
                 if time.monotonic() - begin < 1 and heard == (
                     self.stats.events + self.stats.bookmarks
@@ -139,6 +141,8 @@ class Reflector:
                     entry = self._entry(raw)
                     entries[entry.key] = entry
                 version = page.metadata.resource_version
+        if not version:
+            raise KubeError("the list has no resourceVersion: this kind can't be watched")
         self._sink.replace(entries)
         self._position = version
         self._recovered()
@@ -242,7 +246,7 @@ class Reflector:
         wait = self._backoff.next()
         if isinstance(error, StatusError):
             wait = max(wait, min(error.retry_after or 0.0, 60.0))
-        if self._backoff.failures >= _GIVE_UP_POSITION_AFTER and isinstance(error, StatusError):
+        if self._backoff.failures >= _GIVE_UP_POSITION_AFTER and not isinstance(error, KubeError):
             self._position = ""  # such as a version from the future after a restored backup
         level = logging.WARNING if self._backoff.failures == 2 else logging.DEBUG
         log.log(level, "%s: %s; trying again", self._resource, error)

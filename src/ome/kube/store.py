@@ -7,6 +7,7 @@ every change, so that "all pods of this service" is a lookup.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ import msgspec
 
 from ome.apimachinery.objects import Key, Object, Resource
 from ome.kube import wire
+
+log = logging.getLogger("ome.kube.store")
 
 IndexFunction = Callable[[Any], Iterable[str]]
 Transform = Callable[[bytes], bytes]
@@ -163,7 +166,12 @@ class _Index:
         return list(self._keys.get(value, ()))
 
     def put(self, key: Key, obj: Snapshot) -> None:
-        values = tuple(dict.fromkeys(self._function(obj)))
+        try:
+            values = tuple(dict.fromkeys(self._function(obj)))
+        except Exception:
+            # One odd object must not stop the cache of all the others.
+            log.exception("an index function failed on %r: it is filed under nothing", obj)
+            values = ()
         if values == self._values.get(key):
             return
         self.remove(key)

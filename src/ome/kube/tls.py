@@ -14,12 +14,13 @@ from ome.kube.errors import ConfigError
 def client_context(endpoint: Endpoint, credential: Credential) -> ssl.SSLContext:
     """The context that ``endpoint`` and ``credential`` ask for. Raises ConfigError."""
     where = f" ({endpoint.source})" if endpoint.source else ""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if endpoint.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    elif endpoint.ca:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    elif not endpoint.ca:
+        context.load_default_certs()
+    else:
         try:
             context.load_verify_locations(cadata=endpoint.ca.decode("ascii"))
         except (ssl.SSLError, UnicodeDecodeError) as error:

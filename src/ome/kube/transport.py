@@ -65,6 +65,8 @@ class Transport:
         self._given_context = context
         self._on_warning = on_warning
         self._session: aiohttp.ClientSession | None = None
+        self._retired: list[aiohttp.ClientSession] = []
+        self._streams: set[aiohttp.ClientResponse] = set()
         self._identity: tuple[bytes, bytes] = (b"", b"")
         self._extra: dict[str, Any] = {}
         if endpoint.proxy:
@@ -73,9 +75,15 @@ class Transport:
             self._extra["server_hostname"] = endpoint.tls_server_name
 
     async def close(self) -> None:
+        """Ends all connections. Streams that are being read end with Unreachable."""
         session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        for response in tuple(self._streams):
+            # Else who reads would wait for ever.
+            response.content.set_exception(aiohttp.ClientConnectionError("the client was closed"))
+        retired, self._retired = self._retired, []
+        for old in (*retired, session):
+            if old is not None:
+                await old.close()
 
     async def send(
         self,
@@ -142,7 +150,11 @@ class Transport:
         for last in (False, True):
             try:
                 async with self._response(method, target, headers, body, limit) as response:
-                    yield response.content.iter_any()
+                    self._streams.add(response)
+                    try:
+                        yield response.content.iter_any()
+                    finally:
+                        self._streams.discard(response)
                     return
             except Unauthorized:
                 if last or not self._endpoint.credentials.invalidate():
@@ -179,6 +191,8 @@ class Transport:
                 yield response
         except aiohttp.ClientConnectorError as error:
             raise Unreachable(self._endpoint.shown, error.os_error) from error
+        except aiohttp.ConnectionTimeoutError as error:
+            raise Unreachable(self._endpoint.shown, error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(self._endpoint.shown, error, maybe_done=True) from error
 
@@ -187,8 +201,9 @@ class Transport:
         if self._session is not None and not self._session.closed and identity == self._identity:
             return self._session
         if self._session is not None:
-            # A renewed client certificate: running requests keep the connections they have.
-            asyncio.get_running_loop().create_task(self._session.close())
+            # A renewed client certificate. What runs keeps the connections that it has; idle ones
+            # of the old session close by themselves.
+            self._retired.append(self._session)
         self._identity = identity
         self._session = aiohttp.ClientSession(
             connector=self._connector(credential),
@@ -199,6 +214,9 @@ class Transport:
             max_line_size=1 << 15,
             max_field_size=1 << 15,
         )
+        # aiohttp would silently send a DELETE twice, and the second one finds nothing: whether
+        # and when to send again is decided here. Its switch for this has no public name.
+        self._session._retry_connection = False
         return self._session
 
     def _connector(self, credential: Credential) -> aiohttp.BaseConnector:

@@ -90,6 +90,8 @@ def isolate(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
         finalizers = (new.get("spec") or {}).get("finalizers")
         spec = {**(old.get("spec") or {}), "finalizers": finalizers or []}
         return _only(old, {**new, "spec": spec}, "spec")
+    if subresource == "binding":
+        return new
     if kind.has_status:
         result = {name: value for name, value in new.items() if name != "status"}
         if "status" in old:

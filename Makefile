@@ -1,0 +1,54 @@
+# `make help` lists the targets. Everything lives in .venv; a second run installs nothing.
+SHELL := /bin/sh
+VENV  := .venv
+BIN   := $(VENV)/bin
+UV    ?= uv
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart test lint format lock test-cluster clean
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.local: requirements.lock pyproject.toml scripts/venv
+	@scripts/venv $(VENV) requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml scripts/venv
+	@scripts/venv $(VENV) requirements-dev.lock
+	@touch $(VENV)/.local $@
+
+setup: $(VENV)/.dev  ## .venv with everything for development
+
+# A stop by Ctrl-C is not a failure of make's: the script says what it stopped and exits 130.
+quickstart: $(VENV)/.local  ## serve a model and ask it something; ONCE=1 stops by itself
+	@exec $(BIN)/ome quickstart $(if $(filter-out 0,$(ONCE)),--once)
+
+test: $(VENV)/.dev  ## all tests that need nothing but Python; ARGS="-k name"
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev  ## ruff, mypy --strict and the contracts of the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## let ruff format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The lock files hold hashes, and no address of any index: pip's configuration decides where from.
+LOCK_FLAGS = --universal --python-version 3.11 --generate-hashes --no-header --quiet \
+	--no-emit-index-url --no-emit-find-links
+lock:  ## renew the lock files (needs uv)
+	@command -v $(UV) >/dev/null || { echo "error: make lock needs uv: pip install uv, or make lock UV=/path/to/uv" >&2; exit 1; }
+	$(UV) pip compile pyproject.toml --extra local --group build $(LOCK_FLAGS) -o requirements.lock
+	$(UV) pip compile pyproject.toml --extra local --group dev $(LOCK_FLAGS) -c requirements.lock -o requirements-dev.lock
+
+test-cluster: $(VENV)/.dev  ## tests against a real kube-apiserver (builds it with go, once); ARGS="-k name"
+	@command -v go >/dev/null || { echo "error: THE CLUSTER TIER DID NOT RUN: it builds a real control plane from Go modules, and there is no go on PATH. Install Go 1.24 or newer." >&2; exit 1; }
+	@$(BIN)/python -m tests.cluster.bed.build
+	@exec $(BIN)/python -m pytest tests/cluster $(ARGS)
+
+clean:  ## remove .venv and caches (not the data of ome up)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

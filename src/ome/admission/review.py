@@ -1,0 +1,89 @@
+"""One review of one write: defaulting first, then validation.
+
+The rules that hold for every kind:
+
+* *All* problems are reported at once, each with its field and what to do.
+* A write that makes nothing worse passes: on an update, only problems that the old object didn't
+  have refuse it. So metadata edits, finalizer removals and scaling of objects that were stored
+  under other rules always go through.
+* An object that is being deleted is never looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ome.admission.benchmarks import benchmark_errors
+from ome.admission.defaulting import default_service
+from ome.admission.models import model_errors, model_warnings
+from ome.admission.runtimes import runtime_errors, runtime_warnings
+from ome.admission.services import service_errors, service_warnings
+from ome.admission.view import View
+from ome.api import resources as o
+from ome.apimachinery.errors import FieldError
+from ome.apimachinery.objects import Object, Resource, is_deleting
+
+
+class Review(NamedTuple):
+    """``patched`` is the object to store. With errors the write is refused."""
+
+    patched: Object | None
+    errors: list[FieldError]
+    warnings: list[str]
+
+
+_ERRORS: dict[str, Callable[[Object], list[FieldError]]] = {
+    o.INFERENCE_SERVICES.plural: service_errors,
+    o.SERVING_RUNTIMES.plural: runtime_errors,
+    o.CLUSTER_SERVING_RUNTIMES.plural: runtime_errors,
+    o.BASE_MODELS.plural: model_errors,
+    o.CLUSTER_BASE_MODELS.plural: model_errors,
+    o.FINE_TUNED_WEIGHTS.plural: model_errors,
+    o.BENCHMARK_JOBS.plural: benchmark_errors,
+}
+
+
+class OmeAdmission:
+    """``namespace`` is where the operator's configuration is."""
+
+    def __init__(self, *, namespace: str = "ome", migrate_predictors: bool = True) -> None:
+        self._namespace = namespace
+        self._migrate = migrate_predictors
+
+    def review(
+        self,
+        operation: str,
+        resource: Resource,
+        obj: Object | None,
+        old: Object | None,
+        view: View,
+    ) -> Review:
+        """``operation`` is CREATE, UPDATE or DELETE; writes to subresources don't belong here."""
+        if resource.group != o.GROUP or operation == "DELETE" or obj is None or is_deleting(obj):
+            return Review(obj, [], [])
+        patched, warnings = obj, list[str]()
+        if resource.plural == o.INFERENCE_SERVICES.plural:
+            patched, warnings = default_service(
+                obj, old, view, namespace=self._namespace, migrate=self._migrate
+            )
+        check = _ERRORS.get(resource.plural)
+        errors = check(patched) if check else []
+        if old is not None and check is not None and errors:
+            known = {(error.path, error.message) for error in check(old)}
+            errors = [error for error in errors if (error.path, error.message) not in known]
+        if errors:
+            return Review(patched, errors, warnings)
+        if old is None or old.get("spec") != patched.get("spec"):
+            warnings += _warnings(resource, patched, old, view)
+        return Review(patched, [], list(dict.fromkeys(warnings)))
+
+
+def _warnings(resource: Resource, obj: Object, old: Object | None, view: View) -> list[str]:
+    if resource.plural == o.INFERENCE_SERVICES.plural:
+        return service_warnings(obj, view)
+    if resource.plural in (o.SERVING_RUNTIMES.plural, o.CLUSTER_SERVING_RUNTIMES.plural):
+        return runtime_warnings(obj, view)
+    if resource.plural in (o.BASE_MODELS.plural, o.CLUSTER_BASE_MODELS.plural):
+        return model_warnings(obj, old)
+    return []

@@ -1,0 +1,140 @@
+"""Reading a model configuration whose fields go by many names.
+
+Families call the same thing ``hidden_size``, ``d_model`` or ``n_embd``, and put it at the top, in
+``text_config`` or in ``attn_config``. A :class:`Fields` answers for the thing. Values of the wrong
+type count as absent: configurations come from anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ome.artifacts.traits import DEFAULTS
+
+TEXT_PARTS = ("text_config", "language_config", "llm_config", "lm_config", "llm", "text_model")
+VISION_PARTS = ("vision_config", "vit_config", "visual", "vision_tower_config", "img_processor")
+AUDIO_PARTS = ("audio_config", "audio_encoder", "speech_config", "audio_tower_config")
+
+_NESTED = ("attn_config", "ffn_config", "moe_config", "attention", "rope_scaling_config")
+
+
+class Fields:
+    """One (sub-)configuration. ``defaults`` of its model type fill what was left out on saving."""
+
+    def __init__(self, raw: Mapping[str, Any], *, with_defaults: bool = False) -> None:
+        self.raw = raw
+        self.model_type = raw["model_type"] if isinstance(raw.get("model_type"), str) else ""
+        self._defaults: Mapping[str, Any] = (
+            DEFAULTS.get(self.model_type, {}) if with_defaults else {}
+        )
+
+    def get(self, *names: str) -> Any:
+        """The first of the names that has a value, here or in a nested part; None for none."""
+        for source in self._sources():
+            for name in names:
+                value = source.get(name)
+                if value is not None:
+                    return value
+        return None
+
+    def _sources(self) -> list[Mapping[str, Any]]:
+        nested = [self.raw[n] for n in _NESTED if isinstance(self.raw.get(n), Mapping)]
+        return [self.raw, *nested, self._defaults]
+
+    def number(self, *names: str) -> int:
+        """A count; 0 where absent."""
+        value = self.get(*names)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return 0
+        return int(value) if 0 <= value < 1 << 62 else 0
+
+    def real(self, *names: str) -> float:
+        value = self.get(*names)
+        return float(value) if isinstance(value, int | float) else 0.0
+
+    def text(self, *names: str) -> str:
+        value = self.get(*names)
+        return value if isinstance(value, str) else ""
+
+    def flag(self, *names: str) -> bool | None:
+        value = self.get(*names)
+        return value if isinstance(value, bool) else None
+
+    def numbers(self, *names: str) -> list[int]:
+        value = self.get(*names)
+        if not isinstance(value, list):
+            return []
+        return [v for v in value if isinstance(v, int) and not isinstance(v, bool)]
+
+    def texts(self, *names: str) -> list[str]:
+        value = self.get(*names)
+        return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
+
+    def part(self, *names: str) -> Fields | None:
+        """A sub-configuration with the defaults of its type."""
+        for name in names:
+            value = self.raw.get(name)
+            if isinstance(value, Mapping) and value:
+                return Fields(value, with_defaults=True)
+        return None
+
+    # The usual dimensions.
+
+    @property
+    def hidden(self) -> int:
+        return self.number("hidden_size", "d_model", "n_embd", "model_dim", "dim", "width")
+
+    @property
+    def layers(self) -> int:
+        return self.number(
+            "num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "depth"
+        )
+
+    @property
+    def heads(self) -> int:
+        return self.number(
+            "num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads"
+        )
+
+    @property
+    def kv_heads(self) -> int:
+        if self.flag("multi_query_attention"):
+            return self.number("multi_query_group_num") or 1
+        if self.flag("multi_query"):
+            return self.number("num_kv_heads", "n_head_kv") or 1
+        return (
+            self.number("num_key_value_heads", "kv_n_heads", "num_kv_heads", "n_head_kv")
+            or self.heads
+        )
+
+    @property
+    def head_size(self) -> int:
+        stated = self.number("head_dim", "kv_channels", "attention_head_dim")
+        return stated or (self.hidden // self.heads if self.heads else 0)
+
+    @property
+    def vocabulary(self) -> int:
+        return self.number("padded_vocab_size", "vocab_size", "n_vocab", "vocabulary_size")
+
+    @property
+    def intermediate(self) -> int:
+        return self.number(
+            "intermediate_size", "ffn_hidden_size", "ff_intermediate_size", "n_inner", "ffn_dim",
+            "d_ff", "ffn_dim_hidden", "decoder_ffn_dim", "intermediate_dim",
+        )  # fmt: skip
+
+    @property
+    def context(self) -> int:
+        return self.number(
+            "seq_length", "max_position_embeddings", "n_positions", "max_seq_len",
+            "max_sequence_length", "model_max_length", "n_ctx", "max_target_positions",
+        )  # fmt: skip
+
+
+def text_part(config: Fields) -> Fields:
+    """The part that describes the language model: a sub-configuration, or the whole."""
+    thinker = config.part("thinker_config")
+    if thinker is not None:
+        return text_part(thinker)
+    return config.part(*TEXT_PARTS) or Fields(config.raw, with_defaults=True)

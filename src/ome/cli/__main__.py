@@ -1,0 +1,5 @@
+"""``python -m ome.cli``"""
+
+from ome.cli.main import main
+
+main()

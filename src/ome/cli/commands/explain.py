@@ -1,0 +1,42 @@
+"""``ome explain``: which runtime a service would get, and why not the others."""
+
+from __future__ import annotations
+
+import click
+
+from ome.cli.errors import FAILURE
+from ome.cli.options import file_option, target
+from ome.cli.target import Context
+
+
+@click.command()
+@file_option()
+@target
+def command(context: Context, files: tuple[str, ...]) -> int:
+    """Show for each service in FILEs the runtime that would be chosen, every other one with all
+    its reasons, and the nearest miss.
+
+    Works without a running OME: then it knows the files and the shipped runtimes. Exit status 1 if
+    a service would get no runtime.
+    """
+    from ome.cli import offline
+    from ome.selection import explain
+
+    world = offline.load(context, files)
+    hopeless = False
+    context.output.say(f"judged by {' and '.join(world.sources)}")
+    for service in world.services:
+        meta = service["metadata"]
+        context.output.print(f"InferenceService {meta['namespace']}/{meta['name']}")
+        decision = world.decide(service)
+        lines = []
+        if decision.selection is not None:
+            lines = explain.lines(decision.selection)
+        if decision.problem is not None:
+            hopeless = True
+            lines.append(f"problem: {decision.problem.sentence}")
+        elif decision.selection is None:
+            lines.append("runtime: none needed, the service brings its own container")
+        for line in lines:
+            context.output.print(f"  {line}")
+    return FAILURE if hopeless else 0

@@ -1,0 +1,58 @@
+"""``python -m ome.cli.prepare DATA``: what ``ome up`` needs and would be too heavy to keep.
+
+A short-lived process makes certificates, generates the CRDs and reads the catalog's YAML, and
+leaves plain JSON behind, so that none of these libraries stays in the control process's memory.
+It is run again only when its inputs have changed (``stamp``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import ome
+from ome._version import __version__
+from ome.cli.home import Home, replace
+
+BUNDLE = "bundle.json"
+_RENEW_SECONDS = 7 * 86400
+
+
+def catalog_dir() -> Path:
+    """The catalog of the installed package, or of the source tree."""
+    package = Path(ome.__file__).parent
+    installed = package / "_catalog"
+    return installed if installed.is_dir() else package.parent.parent / "catalog"
+
+
+def stamp() -> str:
+    """Changes whenever the bundle has to be made anew."""
+    package = Path(ome.__file__).parent
+    inputs = sorted([*package.glob("api/*.py"), *(catalog_dir() / "runtimes").rglob("*.yaml")])
+    facts = [f"{__version__} {package}"]
+    for path in inputs:
+        stat = path.stat()
+        facts.append(f"{path.name} {stat.st_size} {stat.st_mtime_ns}")
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
+
+
+def host_runtimes() -> list[Path]:
+    return sorted((catalog_dir() / "runtimes" / "host").glob("*.yaml"))
+
+
+def main(root: str) -> None:
+    import msgspec
+
+    from ome.api.crds import all_crds
+    from ome.cli import manifests, pki
+
+    home = Home(Path(root))
+    pki.ensure(home.pki)
+    catalog = [m.object for m in manifests.read([str(p) for p in host_runtimes()])]
+    bundle = {"stamp": stamp(), "crds": all_crds(), "catalog": catalog}
+    replace(home.root / "state" / BUNDLE, msgspec.json.encode(bundle))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

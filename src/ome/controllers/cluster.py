@@ -1,0 +1,244 @@
+"""The caches that all controllers share, and the questions they answer.
+
+Children and pods are watched by label only, so that a cluster full of other things costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ome.api import constants as c
+from ome.api import names
+from ome.api import resources as o
+from ome.apimachinery import resources as r
+from ome.apimachinery.objects import Key, Object, Resource, key_of, labels_of, metadata
+from ome.controllers.modelstate import ModelState, aggregate
+from ome.controllers.plan import MANAGED
+from ome.controllers.settings import OperatorSettings, read
+from ome.kube import Client, Informer
+from ome.rendering import Observed
+from ome.selection import Runtime
+
+AUTOMATIC = "*"
+"""Index value of services that name no runtime."""
+
+
+class Cluster:
+    """Informers on everything that matters. Run them with :meth:`informers`."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self.namespace = namespace
+        self.services = Informer(client, o.INFERENCE_SERVICES)
+        self.models = {
+            "ClusterBaseModel": Informer(client, o.CLUSTER_BASE_MODELS),
+            "BaseModel": Informer(client, o.BASE_MODELS),
+        }
+        self.runtimes = (
+            Informer(client, o.SERVING_RUNTIMES),
+            Informer(client, o.CLUSTER_SERVING_RUNTIMES),
+        )
+        self.accelerators = Informer(client, o.ACCELERATOR_CLASSES)
+        ours = c.L_INFERENCE_SERVICE
+        self.children = {
+            resource: Informer(client, resource, label_selector=ours) for resource in MANAGED
+        }
+        self.pods = Informer(client, r.PODS, label_selector=ours)
+        self.nodes = Informer(client, r.NODES)
+        self.reports = Informer(
+            client, r.CONFIG_MAPS, namespace, label_selector=f"{c.L_MODEL_STATUS}=true"
+        )
+        self.config = Informer(
+            client,
+            r.CONFIG_MAPS,
+            namespace,
+            field_selector=f"metadata.name={c.INFERENCE_SERVICE_CONFIG}",
+        )
+        self.states = ModelStates()
+        self.reports.add_handler(self.states.note_report)
+        self.nodes.add_handler(self.states.note_node)
+        self.catalog = Catalog()
+        for informer in self.runtimes:
+            informer.add_handler(self.catalog.note)
+        self.settings = OperatorSettings()
+        self.config.add_handler(self._read_settings)
+        self._add_indexes()
+
+    def informers(self) -> list[Informer]:
+        return [
+            self.services,
+            *self.models.values(),
+            *self.runtimes,
+            self.accelerators,
+            *self.children.values(),
+            self.pods,
+            self.nodes,
+            self.reports,
+            self.config,
+        ]
+
+    async def synced(self) -> None:
+        for informer in self.informers():
+            await informer.synced()
+
+    def _read_settings(self, _event: str, _old: Any, new: Any) -> None:
+        config_map = None if new is None else new.object()
+        self.settings = read(config_map, self.settings if new is not None else None)
+
+    def _add_indexes(self) -> None:
+        self.services.add_index("label", lambda obj: [_label_key(obj)])
+        self.services.add_index("model", _models_of_service)
+        self.services.add_index("runtime", _runtimes_of_service)
+        for informer in (*self.children.values(), self.pods):
+            informer.add_index("service", lambda obj: [service_of(obj)])
+        for informer in self.models.values():
+            informer.add_index("report", lambda obj: [report_key(obj)])
+
+    # -- questions ----------------------------------------------------------------------------
+
+    def model(self, kind: str, name: str, namespace: str) -> Object | None:
+        return self.models[kind].get("" if kind == "ClusterBaseModel" else namespace, name)
+
+    def model_names(self, namespace: str) -> list[str]:
+        cluster = self.models["ClusterBaseModel"].keys()
+        local = self.models["BaseModel"].keys(namespace)
+        return [key.name for key in (*cluster, *local)]
+
+    def model_state(self, model: Object) -> ModelState:
+        return self.states.of(report_key(model))
+
+    def accelerator_classes(self) -> dict[str, Object]:
+        return {metadata(obj)["name"]: obj for obj in self.accelerators.list()}
+
+    def observed(self, service: Object) -> Observed:
+        """The children that carry the service's label, of any owner."""
+        value = _label_key(service)
+        return Observed(
+            {
+                resource: informer.by_index("service", value)
+                for resource, informer in self.children.items()
+            }
+        )
+
+    def pods_of(self, service: Object) -> dict[str, list[Object]]:
+        """The service's pods by component, newest first."""
+        found: dict[str, list[Object]] = {}
+        for pod in self.pods.by_index("service", _label_key(service)):
+            found.setdefault(labels_of(pod).get(c.L_COMPONENT) or "", []).append(pod)
+        for pods in found.values():
+            pods.sort(key=_newest_first, reverse=True)
+        return found
+
+    def services_of_label(self, value: str) -> list[Key]:
+        return self.services.keys_by_index("label", value)
+
+    def services_of_model(self, kind: str, key: Key) -> list[Key]:
+        """Services that name the model, in either scope: kinds may stand in for each other."""
+        users = self.services.keys_by_index("model", key.name)
+        return [user for user in users if not key.namespace or user.namespace == key.namespace]
+
+    def services_of_runtime(self, key: Key) -> list[Key]:
+        users = [
+            *self.services.keys_by_index("runtime", key.name),
+            *self.services.keys_by_index("runtime", AUTOMATIC),
+        ]
+        return [user for user in users if not key.namespace or user.namespace == key.namespace]
+
+    def models_of_report(self, data: Iterable[str]) -> list[tuple[str, Key]]:
+        """(kind, key) of the models that these ConfigMap keys speak of."""
+        return [
+            (kind, key)
+            for name in data
+            for kind, informer in self.models.items()
+            for key in informer.keys_by_index("report", name)
+        ]
+
+
+class ModelStates:
+    """What nodes report, put together once per change and model instead of once per look.
+
+    With a thousand nodes and a thousand services that is what keeps a look cheap.
+    """
+
+    def __init__(self) -> None:
+        self._reports: dict[str, Object] = {}
+        self._nodes: set[str] = set()
+        self._known: dict[str, ModelState] = {}
+
+    def note_report(self, _event: str, old: Any, new: Any) -> None:
+        before = (old.get("data") or {}) if old is not None else {}
+        if new is None:
+            self._reports.pop(old.key.name, None)
+            after: Mapping[str, str] = {}
+        else:
+            self._reports[new.key.name] = new.object()
+            after = self._reports[new.key.name].get("data") or {}
+        for name in {**before, **after}:
+            if before.get(name) != after.get(name):
+                self._known.pop(name, None)
+
+    def note_node(self, event: str, old: Any, new: Any) -> None:
+        if event == "MODIFIED":
+            return
+        if new is None:
+            self._nodes.discard(old.key.name)
+        else:
+            self._nodes.add(new.key.name)
+        self._known.clear()
+
+    def of(self, key: str) -> ModelState:
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = aggregate(key, self._reports.values(), self._nodes)
+        return found
+
+
+class Catalog:
+    """The runtimes, ready for selection, kept up to date by events."""
+
+    def __init__(self) -> None:
+        self._runtimes: dict[tuple[str, str], Runtime] = {}
+
+    def note(self, _event: str, old: Any, new: Any) -> None:
+        if new is None:
+            self._runtimes.pop((old.key.namespace, old.key.name), None)
+        else:
+            self._runtimes[(new.key.namespace, new.key.name)] = Runtime.of(new.object())
+
+    def for_namespace(self, namespace: str) -> list[Runtime]:
+        return [r for r in self._runtimes.values() if not r.namespace or r.namespace == namespace]
+
+
+def report_key(model: Mapping[str, Any]) -> str:
+    """The key of the model in nodes' status ConfigMaps."""
+    key = key_of(model)
+    return names.model_config_map_key(key.namespace, key.name)
+
+
+def service_of(child: Mapping[str, Any]) -> str:
+    """Index value of a child: namespace and label of its service."""
+    namespace = metadata(child).get("namespace") or ""
+    return f"{namespace}/{labels_of(child).get(c.L_INFERENCE_SERVICE)}"
+
+
+def _label_key(service: Mapping[str, Any]) -> str:
+    key = key_of(service)
+    return f"{key.namespace}/{names.label_value(key.name)}"
+
+
+def _models_of_service(service: Mapping[str, Any]) -> list[str]:
+    name = ((service.get("spec") or {}).get("model") or {}).get("name")
+    return [name] if name else []
+
+
+def _runtimes_of_service(service: Mapping[str, Any]) -> list[str]:
+    name = ((service.get("spec") or {}).get("runtime") or {}).get("name")
+    return [name or AUTOMATIC]
+
+
+def _newest_first(pod: Object) -> tuple[str, str]:
+    meta = metadata(pod)
+    return meta.get("creationTimestamp") or "", meta.get("name") or ""
+
+
+__all__ = ["AUTOMATIC", "Catalog", "Cluster", "Resource", "report_key", "service_of"]

@@ -1,0 +1,231 @@
+"""From everything that bears on one service to what should be done about it: pure.
+
+The controller fills a :class:`World` from its caches, ``ome plan -f`` from files. The answer is the
+same, because nothing else is looked at.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ome.api import conditions as cond
+from ome.api import constants as c
+from ome.api import names
+from ome.apimachinery import resources as r
+from ome.apimachinery.objects import Object, annotations_of, metadata
+from ome.controllers.modelstate import ModelState
+from ome.controllers.plan import Plan, plan_children
+from ome.rendering import (
+    Capabilities,
+    Observed,
+    Rendered,
+    RenderError,
+    RenderInput,
+    Settings,
+    render,
+)
+from ome.rendering import ingress as ingress_rules
+from ome.rendering.status import RENDERED, Problem
+from ome.rendering.workload import Model as ModelWait
+from ome.selection import Runtime, Selection, SelectionInput, select_runtime
+from ome.selection.accelerators import AcceleratorChoice, choose_accelerator
+
+BASE_MODEL, CLUSTER_BASE_MODEL = "BaseModel", "ClusterBaseModel"
+NO_NODE_STORES = ("pvc://",)
+"""Models that no node has to fetch."""
+
+
+@dataclass(frozen=True)
+class World:
+    service: Object
+    settings: Settings
+    runtimes: Sequence[Runtime]
+    """Those of the service's namespace and of the cluster."""
+    model: Callable[[str, str], Object | None]
+    """By kind and name, in the service's namespace or the cluster."""
+    model_names: Callable[[], Sequence[str]] = tuple
+    """For suggestions when a name doesn't exist."""
+    model_state: Callable[[Object], ModelState | None] = lambda _model: None
+    """What nodes report; None where nothing keeps models on nodes."""
+    accelerators: Mapping[str, Object] = field(default_factory=dict)
+    """The accelerator classes that exist, by name."""
+    observed: Observed = field(default_factory=Observed)
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    may_roll: bool = True
+
+
+@dataclass(frozen=True)
+class Decision:
+    plan: Plan
+    rendered: Rendered | None = None
+    problem: Problem | None = None
+    selection: Selection | None = None
+    model: Object | None = None
+    wait: ModelWait = field(default_factory=ModelWait)
+    ingress: ingress_rules.Ingress | None = None
+    accelerators: Mapping[str, AcceleratorChoice] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def decide(world: World) -> Decision:
+    """What to apply, or the problem that stands in the way."""
+    nothing = Decision(Plan(world.service))
+    model, problem, warnings = find_model(world)
+    wait = _wait(world, model)
+    nothing = replace(nothing, model=model, wait=wait, warnings=warnings)
+    if problem is not None:
+        return replace(nothing, problem=problem)
+    selection = None
+    if not _brings_own_runner(world.service):
+        selection = select_runtime(
+            SelectionInput(world.service, model, world.runtimes, _current(world))
+        )
+        if selection.winner is None:
+            return replace(
+                nothing, selection=selection, problem=_selection_problem(selection, model, wait)
+            )
+    winner = selection.winner if selection else None
+    choices = _accelerators(world, winner.runtime.raw if winner else None)
+    missing = next((choice.problem for choice in choices.values() if choice.problem), None)
+    if missing is not None:
+        problem = Problem(cond.SELECTED, missing.code, missing.message, missing.fix)
+        return replace(nothing, selection=selection, problem=problem)
+    given = RenderInput(
+        service=world.service,
+        config=world.settings,
+        model=model,
+        runtime=winner.runtime.raw if winner else None,
+        entry=winner.entry.raw if winner and winner.entry else None,
+        accelerators={name: made.winner for name, made in choices.items() if made.winner},
+        observed=world.observed,
+        capabilities=world.capabilities,
+        may_roll=world.may_roll,
+    )
+    try:
+        rendered = render(given)
+        ingress = ingress_rules.resolve(world.settings.ingress, world.service)
+    except RenderError as error:
+        problem = Problem(RENDERED, error.code, error.message, error.fix)
+        return replace(nothing, selection=selection, problem=problem)
+    return Decision(
+        plan=plan_children(world.service, rendered.children, world.observed),
+        rendered=rendered,
+        selection=selection,
+        model=model,
+        wait=wait,
+        ingress=ingress,
+        accelerators=choices,
+        warnings=(*warnings, *(selection.warnings if selection else ()), *rendered.warnings),
+    )
+
+
+def _accelerators(world: World, runtime: Object | None) -> dict[str, AcceleratorChoice]:
+    """What each component that loads the model gets."""
+    spec = world.service.get("spec") or {}
+    return {
+        name: choose_accelerator(world.service, name, runtime, world.accelerators)
+        for name in (c.ENGINE, c.DECODER)
+        if spec.get(name) is not None
+    }
+
+
+def find_model(world: World) -> tuple[Object | None, Problem | None, tuple[str, ...]]:
+    """The model that the service names, or why it can't be had."""
+    reference = (world.service.get("spec") or {}).get("model") or {}
+    name = reference.get("name")
+    if not name:
+        return None, None, ()
+    kind = reference.get("kind") or CLUSTER_BASE_MODEL
+    if kind not in (BASE_MODEL, CLUSTER_BASE_MODEL):
+        text = f"models of kind {kind} can't be served by this version"
+        fix = f"name a {BASE_MODEL} or {CLUSTER_BASE_MODEL} in spec.model"
+        return None, Problem(cond.SELECTED, "NotSupportedYet", text, fix), ()
+    other = BASE_MODEL if kind == CLUSTER_BASE_MODEL else CLUSTER_BASE_MODEL
+    model = world.model(kind, name)
+    warnings: tuple[str, ...] = ()
+    if model is None:
+        model = world.model(other, name)
+        if model is not None:
+            warnings = (
+                f"there is no {kind} {name}; the {other} of that name is used. Set "
+                f"spec.model.kind: {other} to say so",
+            )
+    if model is None:
+        return None, _no_model(world, name), ()
+    if (model.get("spec") or {}).get("disabled"):
+        text = f"{model['kind']} {name} is disabled"
+        fix = "set spec.disabled: false in the model, or name another one"
+        return model, Problem(cond.SELECTED, "BaseModelDisabled", text, fix), warnings
+    return model, None, warnings
+
+
+def _no_model(world: World, name: str) -> Problem:
+    namespace = metadata(world.service).get("namespace") or "default"
+    text = (
+        f"waits for model {name}: there is no {CLUSTER_BASE_MODEL} of that name, and no "
+        f"{BASE_MODEL} in namespace {namespace}"
+    )
+    close = difflib.get_close_matches(name, list(world.model_names()), n=3, cutoff=0.6)
+    fix = "create the model"
+    if close:
+        fix = f"create the model, or did you mean {' or '.join(close)}?"
+    return Problem(cond.SELECTED, "BaseModelNotFound", text, fix)
+
+
+def _brings_own_runner(service: Object) -> bool:
+    """A service that names no runtime but says itself what to run."""
+    spec = service.get("spec") or {}
+    if (spec.get("runtime") or {}).get("name"):
+        return False
+    engine = spec.get("engine") or {}
+
+    def has_image(part: Mapping[str, object] | None) -> bool:
+        runner = (part or {}).get("runner")
+        return isinstance(runner, dict) and bool(runner.get("image"))
+
+    return has_image(engine) or (
+        has_image(engine.get("leader")) and has_image(engine.get("worker"))
+    )
+
+
+def _current(world: World) -> str:
+    """The runtime that serves now."""
+    service = metadata(world.service)["name"]
+    live = world.observed.get(r.DEPLOYMENTS, names.component_name(service, c.ENGINE))
+    return annotations_of(live).get(c.A_SERVING_RUNTIME) or "" if live else ""
+
+
+def _selection_problem(selection: Selection, model: Object | None, wait: ModelWait) -> Problem:
+    problem = selection.problem
+    assert problem is not None
+    if model is not None and wait.waiting and not _described(model):
+        text = (
+            f"{model['kind']} {metadata(model)['name']} says nothing of its format yet, so no "
+            f"runtime can be chosen before a node has read its files: {wait.waiting}"
+        )
+        fix = "wait, or describe the model (spec.modelFormat, spec.modelArchitecture)"
+        return Problem(cond.SELECTED, wait.reason, text, fix)
+    return Problem(cond.SELECTED, problem.code, problem.message, problem.fix)
+
+
+def _described(model: Object) -> bool:
+    return bool(((model.get("spec") or {}).get("modelFormat") or {}).get("name"))
+
+
+def _wait(world: World, model: Object | None) -> ModelWait:
+    """What a pod that finds no node may be waiting for."""
+    if model is None:
+        return ModelWait()
+    storage = (model.get("spec") or {}).get("storage") or {}
+    if str(storage.get("storageUri") or "").startswith(NO_NODE_STORES):
+        return ModelWait()
+    state = world.model_state(model)
+    if state is None or state.ready:
+        return ModelWait()
+    text = f"model {metadata(model)['name']}: {state.sentence}"
+    reason = "ModelFailed" if state.state == "Failed" else "ModelNotReady"
+    if state.pending:
+        reason = "ModelDownloading"
+    return ModelWait(text, reason)

@@ -1,0 +1,321 @@
+"""Keeps every InferenceService's children and status what they should be.
+
+One pass: look at the caches, decide (:mod:`ome.controllers.decide`), carry out the plan, write the
+status if it changed. A pass never waits for anything: a first answer is asked for by a task beside
+it, and whatever changes brings the service back. Problems that only an edit can solve are in the
+status and not retried; the edit brings the service back as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ome.api import conditions as cond
+from ome.api import constants as c
+from ome.api import resources as o
+from ome.apimachinery.errors import Forbidden, Invalid, NotFound, StatusError
+from ome.apimachinery.objects import Key, Object, condition, is_deleting, key_of, metadata, uid_of
+from ome.controllers import readiness
+from ome.controllers.cluster import Cluster
+from ome.controllers.decide import Decision, World, decide
+from ome.controllers.executor import NameTaken, execute
+from ome.controllers.waves import Waves
+from ome.kube import Client, Events, KubeError, PatchType, Result
+from ome.rendering import Capabilities
+from ome.rendering.status import RENDERED, Answer, Problem, StatusInput, build
+from ome.rendering.workload import crashed_pods
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+log = logging.getLogger("ome.controllers.inferenceservice")
+
+_RETRY_ANSWER = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+_LOG_LINES = 5
+_NAME_TAKEN_RETRY = 5.0
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass
+class _Asking:
+    """A first answer that is being asked for, or was refused."""
+
+    version: str
+    uid: str
+    task: asyncio.Task[None] | None = None
+    attempts: int = 0
+    answer: Answer | None = None
+
+
+class InferenceServices:
+    """The reconciler. ``enqueue`` brings a service back, now or after some seconds."""
+
+    def __init__(
+        self,
+        client: Client,
+        cluster: Cluster,
+        events: Events,
+        *,
+        http: Callable[[], ClientSession],
+        capabilities: Capabilities | None = None,
+    ) -> None:
+        self._client = client
+        self._cluster = cluster
+        self._events = events
+        self._http = http
+        self._capabilities = capabilities or Capabilities()
+        self._waves = Waves()
+        self._asking: dict[Key, _Asking] = {}
+        self._tails: dict[Key, tuple[str, str]] = {}
+        self.enqueue: Callable[[Key], None] = lambda _key: None
+
+    async def reconcile(self, key: Key) -> Result | None:
+        service = self._cluster.services.get(key.namespace, key.name)
+        if service is None:
+            self._forget(key)
+            return None
+        if is_deleting(service):
+            self._forget(key)
+            await self._let_go(service)
+            return None
+        decision = self._decide(service)
+        again: float | None = None
+        try:
+            await execute(decision.plan, self._client, self._events)
+        except NameTaken as error:
+            again = _NAME_TAKEN_RETRY
+            fix = "" if error.passing else "rename the service, or remove that object"
+            problem = Problem(RENDERED, "NameTaken", str(error), fix)
+            decision = replace(decision, problem=problem, rendered=None)
+        except (Invalid, Forbidden) as error:
+            again = 60.0
+            problem = Problem(RENDERED, "Refused", error.message, "correct the service or runtime")
+            decision = replace(decision, problem=problem, rendered=None)
+        await self._report(service, decision)
+        return Result(again) if again is not None else None
+
+    # -- deciding -----------------------------------------------------------------------------
+
+    def _decide(self, service: Object) -> Decision:
+        key = key_of(service)
+        namespace = key.namespace
+        cluster = self._cluster
+        world = World(
+            service=service,
+            settings=cluster.settings,
+            runtimes=cluster.catalog.for_namespace(namespace),
+            model=lambda kind, name: cluster.model(kind, name, namespace),
+            model_names=lambda: cluster.model_names(namespace),
+            model_state=cluster.model_state,
+            accelerators=cluster.accelerator_classes(),
+            observed=cluster.observed(service),
+            capabilities=self._capabilities,
+            may_roll=self._waves.holds(key),
+        )
+        decision = decide(world)
+        if decision.rendered is None or not decision.rendered.pending or world.may_roll:
+            return decision
+        held = metadata(service).get("annotations", {}).get(c.A_HOLD_ROLLOUT) == "true"
+        if held or not self._waves.acquire(key, cluster.settings.rollouts_at_once):
+            return decision
+        return decide(replace(world, may_roll=True))
+
+    # -- reporting ----------------------------------------------------------------------------
+
+    async def _report(self, service: Object, decision: Decision) -> None:
+        key = key_of(service)
+        pods = self._cluster.pods_of(service)
+        asking = self._asking.get(key)
+        if asking is not None and asking.uid != uid_of(service):
+            self._forget(key)
+            asking = None
+        given = StatusInput(
+            service=service,
+            now=now(),
+            rendered=decision.rendered,
+            problem=decision.problem,
+            selection=decision.selection,
+            observed=self._cluster.observed(service),
+            pods=pods,
+            model=decision.wait,
+            model_known=decision.model is not None,
+            last_lines=await self._last_lines(pods),
+            answer=asking.answer if asking else None,
+            answer_required=self._cluster.settings.completion_probe,
+            ingress=decision.ingress,
+            accelerators=decision.accelerators,
+        )
+        result = build(given)
+        self._release_wave(key, result.status, decision)
+        await self._write(service, result.status)
+        if result.version:
+            self._ask(service, result.version, decision)
+        elif asking is not None and asking.task is None:
+            self._asking.pop(key, None)
+
+    def _release_wave(self, key: Key, status: Object, decision: Decision) -> None:
+        if not self._waves.holds(key):
+            return
+        ready = cond.get(status["conditions"], cond.READY) or {}
+        if decision.plan or ready.get("reason") != "Serving":
+            return
+        following = self._waves.release(key)
+        if following is not None:
+            self.enqueue(following)
+
+    async def _write(self, service: Object, status: Object) -> None:
+        old = service.get("status") or {}
+        if old == status:
+            return
+        updated = {**service, "status": status}
+        try:
+            await self._client.update(
+                o.INFERENCE_SERVICES,
+                updated,
+                subresource="status",
+                field_manager=c.MANAGER_STATUS,
+            )
+        except NotFound:
+            return
+        self._announce(service, condition(service, cond.READY), updated)
+
+    def _announce(self, service: Object, before: object, updated: Object) -> None:
+        """An event when readiness changes, and for each new problem."""
+        after = condition(updated, cond.READY) or {}
+        was = before if isinstance(before, dict) else {}
+        name = metadata(service)["name"]
+        if after.get("status") == "True" and was.get("status") != "True":
+            self._events.normal(
+                service, "InferenceServiceReady", f"InferenceService [{name}] is Ready"
+            )
+        elif after.get("status") != "True" and was.get("status") == "True":
+            self._events.warning(
+                service,
+                "InferenceServiceNotReady",
+                f"InferenceService [{name}] is no longer Ready: {after.get('message')}",
+            )
+        elif after.get("status") == "False" and after.get("reason") != was.get("reason"):
+            reason = str(after.get("reason") or "NotReady")
+            self._events.warning(service, reason, str(after.get("message") or ""))
+
+    async def _last_lines(self, pods: dict[str, list[Object]]) -> dict[str, str]:
+        """The end of the log of pods that crashed without leaving a message."""
+        found: dict[str, str] = {}
+        for pod in (pod for group in pods.values() for pod in group[:3]):
+            for name, container, previous in crashed_pods([pod])[:1]:
+                key = key_of(pod)
+                version = _restart_version(pod)
+                cached = self._tails.get(key)
+                if cached is None or cached[0] != version:
+                    text = await self._tail(key, container, previous)
+                    cached = self._tails[key] = (version, text)
+                found[name] = cached[1]
+        return found
+
+    async def _tail(self, pod: Key, container: str, previous: bool) -> str:
+        chunks = bytearray()
+        try:
+            async with asyncio.timeout(2.0):
+                async for chunk in self._client.logs(
+                    pod.name,
+                    pod.namespace,
+                    container=container,
+                    previous=previous,
+                    tail_lines=_LOG_LINES,
+                    limit_bytes=4000,
+                ):
+                    chunks += chunk
+        except (StatusError, KubeError, TimeoutError) as error:
+            log.debug("no log of %s: %s", pod, error)
+        return chunks.decode(errors="replace")
+
+    # -- the first answer ---------------------------------------------------------------------
+
+    def _ask(self, service: Object, version: str, decision: Decision) -> None:
+        """Starts asking for an answer of this version, unless that is on its way already."""
+        key = key_of(service)
+        asking = self._asking.get(key)
+        if asking is not None and asking.version == version:
+            return
+        self._stop_asking(key)
+        asking = self._asking[key] = _Asking(version, uid_of(service))
+        assert decision.rendered is not None
+        asking.task = asyncio.create_task(
+            self._ask_until_answered(key, asking, decision.rendered.url, decision.model),
+            name=f"first answer of {key}",
+        )
+
+    async def _ask_until_answered(
+        self, key: Key, asking: _Asking, url: str, model: Object | None
+    ) -> None:
+        """Asks again and again, slower and slower, until it answers or nobody cares any more."""
+        while True:
+            outcome = await readiness.ask(self._http(), url, model, key.name)
+            asking.answer = Answer(asking.version, outcome.ok, outcome.message)
+            if outcome.ok:
+                asking.task = None
+                self.enqueue(key)
+                return
+            self.enqueue(key)
+            pause = _RETRY_ANSWER[min(asking.attempts, len(_RETRY_ANSWER) - 1)]
+            asking.attempts += 1
+            await asyncio.sleep(pause)
+
+    def _stop_asking(self, key: Key) -> None:
+        asking = self._asking.pop(key, None)
+        if asking is not None and asking.task is not None:
+            asking.task.cancel()
+
+    # -- leaving ------------------------------------------------------------------------------
+
+    def _forget(self, key: Key) -> None:
+        self._stop_asking(key)
+        following = self._waves.release(key)
+        if following is not None:
+            self.enqueue(following)
+
+    async def _let_go(self, service: Object) -> None:
+        """Children go with their owner; all that can hold a service back is our old finalizer."""
+        finalizers = metadata(service).get("finalizers") or []
+        if c.FINALIZER_INFERENCE_SERVICE not in finalizers:
+            return
+        index = finalizers.index(c.FINALIZER_INFERENCE_SERVICE)
+        patch: list[Object] = [
+            {
+                "op": "test",
+                "path": f"/metadata/finalizers/{index}",
+                "value": c.FINALIZER_INFERENCE_SERVICE,
+            },
+            {"op": "remove", "path": f"/metadata/finalizers/{index}"},
+        ]
+        key = key_of(service)
+        try:
+            await self._client.patch(
+                o.INFERENCE_SERVICES,
+                key.name,
+                patch,
+                namespace=key.namespace,
+                type=PatchType.JSON,
+            )
+        except NotFound:
+            return
+
+    async def close(self) -> None:
+        """Stops asking."""
+        tasks = [a.task for a in self._asking.values() if a.task is not None]
+        for key in list(self._asking):
+            self._stop_asking(key)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _restart_version(pod: Object) -> str:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return ",".join(f"{s.get('name')}:{s.get('restartCount')}:{s.get('state')}" for s in statuses)

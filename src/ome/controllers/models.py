@@ -1,0 +1,325 @@
+"""Keeps the status of BaseModels and ClusterBaseModels what the nodes report, and lets them go.
+
+* ``status.state`` is Ready as soon as one node has the model, Failed where every node that tried
+  has failed, else In_Transit; ``message`` is the one sentence that says what is going on.
+* Metadata that the user left empty is filled into the spec from the first node that read the files.
+* A model that is being deleted stays until no service uses it (condition ``InUse`` names them) and
+  until every living node has let go of its files. A node that is gone, or that has not been ready
+  for a long time, is not waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ome.api import conditions as cond
+from ome.api import constants as c
+from ome.api import resources as o
+from ome.apimachinery import resources as r
+from ome.apimachinery.errors import NotFound
+from ome.apimachinery.objects import (
+    Key,
+    Object,
+    annotations_of,
+    condition,
+    is_deleting,
+    key_of,
+    metadata,
+)
+from ome.controllers.cluster import Cluster, report_key
+from ome.controllers.modelstate import ModelState, entry_of, missing_metadata
+from ome.kube import Client, Events, PatchType, Result
+
+log = logging.getLogger("ome.controllers.models")
+
+MANAGER = "ome-models"
+IN_USE = "InUse"
+PROGRESS_SECONDS = 15.0
+"""How often a status is written when only the progress has changed."""
+PATIENCE_SECONDS = 600.0
+"""How long a deletion waits for a node that is not ready."""
+
+_KINDS: Mapping[str, tuple[Any, str]] = {
+    "BaseModel": (o.BASE_MODELS, c.FINALIZER_BASE_MODEL),
+    "ClusterBaseModel": (o.CLUSTER_BASE_MODELS, c.FINALIZER_CLUSTER_BASE_MODEL),
+}
+_PROGRESS_FIELDS = ("progress", "message")
+
+
+class Models:
+    """The reconciler of one of the two kinds."""
+
+    def __init__(self, kind: str, client: Client, cluster: Cluster, events: Events) -> None:
+        self.kind = kind
+        self._resource, self._finalizer = _KINDS[kind]
+        self._client = client
+        self._cluster = cluster
+        self._events = events
+        self._written: dict[Key, float] = {}
+
+    async def reconcile(self, key: Key) -> Result | None:
+        model = self._cluster.models[self.kind].get(key.namespace, key.name)
+        if model is None:
+            self._written.pop(key, None)
+            return None
+        if is_deleting(model):
+            return await self._let_go(model)
+        if self._finalizer not in (metadata(model).get("finalizers") or ()):
+            await self._add_finalizer(model)
+            return None  # the change comes back as an event
+        state = self._cluster.model_state(model)
+        if await self._fill(model, state):
+            return None
+        return await self._write(model, self._status(model, state))
+
+    async def _add_finalizer(self, model: Object) -> None:
+        meta = metadata(model)
+        patch = {
+            "metadata": {
+                "resourceVersion": meta["resourceVersion"],
+                "finalizers": [*(meta.get("finalizers") or ()), self._finalizer],
+            }
+        }
+        await self._patch(model, patch)
+
+    async def _fill(self, model: Object, state: ModelState) -> bool:
+        """Puts into the spec what the files say and the user did not."""
+        if annotations_of(model).get(c.A_SKIP_CONFIG_PARSING, "").lower() == "true":
+            return False
+        patch = missing_metadata(model.get("spec") or {}, state.config)
+        if not patch:
+            return False
+        version = {"resourceVersion": metadata(model)["resourceVersion"]}
+        await self._patch(model, {"metadata": version, "spec": patch})
+        log.info("%s %s: filled in %s", self.kind, key_of(model), ", ".join(sorted(patch)))
+        return True
+
+    async def _patch(self, model: Object, patch: Object) -> None:
+        key = key_of(model)
+        try:
+            await self._client.patch(
+                self._resource,
+                key.name,
+                patch,
+                namespace=key.namespace,
+                type=PatchType.MERGE,
+                field_manager=MANAGER,
+            )
+        except NotFound:
+            return
+
+    # -- status -------------------------------------------------------------------------------
+
+    def _status(self, model: Object, state: ModelState) -> Object:
+        old = model.get("status") or {}
+        claim = _claim(model)
+        status: Object = {}
+        if old.get("lifecycle"):
+            status["lifecycle"] = old["lifecycle"]
+        status["state"] = "Ready" if claim else state.state
+        status["nodesReady"] = list(state.ready)
+        status["nodesFailed"] = sorted(state.failed)
+        status["nodesPending"] = sorted(state.pending)
+        status["message"] = claim or state.sentence
+        progress = _progress(state)
+        if progress:
+            status["progress"] = progress
+        status["observedGeneration"] = metadata(model).get("generation", 0)
+        ready = "True" if status["state"] == "Ready" else "False"
+        status["conditions"] = cond.set_condition(
+            cond.remove(old.get("conditions"), IN_USE),
+            cond.READY,
+            ready,  # type: ignore[arg-type]
+            {"Ready": "OnNode", "Failed": "Failed"}.get(status["state"], "InTransit"),
+            status["message"],
+            now=_now(),
+        )
+        return status
+
+    async def _write(self, model: Object, status: Object) -> Result | None:
+        old = model.get("status") or {}
+        if old == status:
+            return None
+        key = key_of(model)
+        clock = asyncio.get_running_loop().time()
+        if _only_progress(old, status):
+            wait = self._written.get(key, -PROGRESS_SECONDS) + PROGRESS_SECONDS - clock
+            if wait > 0:
+                return Result(wait)
+        try:
+            await self._client.update(
+                self._resource,
+                {**model, "status": status},
+                subresource="status",
+                field_manager=c.MANAGER_STATUS,
+            )
+        except NotFound:
+            return None
+        self._written[key] = clock
+        self._announce(model, old, status)
+        return None
+
+    def _announce(self, model: Object, old: Object, status: Object) -> None:
+        if old.get("state") == status["state"]:
+            return
+        if status["state"] == "Ready":
+            self._events.normal(model, "ModelReady", f"the model is {status['message']}")
+        elif status["state"] == "Failed":
+            self._events.warning(model, "ModelFailed", status["message"])
+
+    # -- deletion -----------------------------------------------------------------------------
+
+    async def _let_go(self, model: Object) -> Result | None:
+        finalizers = metadata(model).get("finalizers") or []
+        if self._finalizer not in finalizers:
+            return None
+        users = self._users(key_of(model))
+        if users:
+            await self._say_waiting(model, "True", "UsedByServices", _used_by(users))
+            return None  # services that go or change bring the model back
+        holders = self._holders(model)
+        if holders:
+            text = f"waiting until {', '.join(holders[:5])} removed the files"
+            await self._say_waiting(model, "False", "RemovingFiles", text)
+            return Result(30.0)
+        index = finalizers.index(self._finalizer)
+        path = f"/metadata/finalizers/{index}"
+        patch: list[Object] = [
+            {"op": "test", "path": path, "value": self._finalizer},
+            {"op": "remove", "path": path},
+        ]
+        key = key_of(model)
+        try:
+            await self._client.patch(
+                self._resource,
+                key.name,
+                patch,
+                namespace=key.namespace,
+                type=PatchType.JSON,
+                field_manager=MANAGER,
+            )
+        except NotFound:
+            return None
+        return None
+
+    def _users(self, key: Key) -> list[Key]:
+        """Services that use the model and are not on their way out themselves."""
+        found = []
+        for user in self._cluster.services_of_model(self.kind, key):
+            service = self._cluster.services.get(user.namespace, user.name)
+            if service is not None and not is_deleting(service):
+                found.append(user)
+        return sorted(found)
+
+    def _holders(self, model: Object) -> list[str]:
+        """Living nodes that have not reported the model gone."""
+        key = report_key(model)
+        deleted_at = metadata(model).get("deletionTimestamp") or ""
+        patient = _age(deleted_at) < PATIENCE_SECONDS
+        found = []
+        for report in self._cluster.reports.list():
+            if key not in (report.get("data") or {}):
+                continue
+            entry = entry_of(report, key)
+            if entry is not None and entry.get("status") == c.NODE_MODEL_DELETED:
+                continue
+            name = annotations_of(report).get(c.A_NODE_NAME) or metadata(report)["name"]
+            node = self._cluster.nodes.get("", name)
+            if node is None:
+                continue
+            ready = condition(node, "Ready") or {}
+            if patient or ready.get("status") == "True":
+                found.append(name)
+        return sorted(found)
+
+    async def _say_waiting(self, model: Object, status: Any, reason: str, message: str) -> None:
+        old = model.get("status") or {"state": "In_Transit"}
+        conditions = cond.set_condition(
+            old.get("conditions"), IN_USE, status, reason, message, now=_now()
+        )
+        if conditions == old.get("conditions"):
+            return
+        updated = {**old, "conditions": conditions, "message": f"being deleted: {message}"}
+        try:
+            await self._client.update(
+                self._resource,
+                {**model, "status": updated},
+                subresource="status",
+                field_manager=c.MANAGER_STATUS,
+            )
+        except NotFound:
+            return
+        self._events.normal(model, reason, message)
+
+
+async def drop_report(client: Client, cluster: Cluster, node: Key) -> None:
+    """Removes what a vanished node reported."""
+    if cluster.nodes.get("", node.name) is not None:
+        return
+    report = cluster.reports.get(cluster.namespace, node.name)
+    if report is None:
+        return
+    try:
+        await client.delete(r.CONFIG_MAPS, node.name, cluster.namespace)
+    except NotFound:
+        return
+
+
+def _claim(model: Object) -> str:
+    """A sentence for a model on a volume claim, which no node fetches."""
+    uri = str(((model.get("spec") or {}).get("storage") or {}).get("storageUri") or "")
+    return f"mounted from {uri}, which is not examined" if uri.startswith("pvc://") else ""
+
+
+def _progress(state: ModelState) -> Object | None:
+    raw = state.progress
+    if raw is None:
+        return None
+    done, total = int(raw.get("completedBytes") or 0), int(raw["totalBytes"])
+    speed = float(raw.get("speedBytesPerSec") or 0)
+    found: Object = {
+        "phase": raw.get("phase"),
+        "percent": done * 100 // total,
+        "completedBytes": done,
+        "totalBytes": total,
+        "bytesPerSecond": int(speed) or None,
+        "remainingSeconds": int((total - done) / speed) if speed else None,
+        "lastUpdated": raw.get("lastUpdated"),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _only_progress(old: Object, new: Object) -> bool:
+    """True where somebody who doesn't watch a bar would see no difference."""
+
+    def essence(status: Object) -> Object:
+        kept = {k: v for k, v in status.items() if k not in (*_PROGRESS_FIELDS, "conditions")}
+        kept["ready"] = [
+            (entry.get("type"), entry.get("status"), entry.get("reason"))
+            for entry in status.get("conditions") or ()
+        ]
+        return kept
+
+    return essence(old) == essence(new)
+
+
+def _used_by(users: list[Key]) -> str:
+    listed = ", ".join(str(user) for user in users[:5])
+    more = f" and {len(users) - 5} more" if len(users) > 5 else ""
+    return f"used by InferenceService {listed}{more}; it goes when they are gone"
+
+
+def _age(timestamp: str) -> float:
+    try:
+        then = datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
+    except ValueError:
+        return 0.0
+    return (datetime.now(UTC) - then).total_seconds()
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

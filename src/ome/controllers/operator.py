@@ -1,0 +1,204 @@
+"""All controllers of OME over one set of caches: ``run_operator``.
+
+What triggers what:
+
+============================ ===================================================================
+change of                    brings back
+============================ ===================================================================
+InferenceService             itself, and the models it names (a deleted model may wait for it)
+a child, a pod               the service whose label it carries
+a model                      itself and every service that names it
+a node's report, a node      the models that the report speaks of
+a runtime                    services that name it, and those that choose by themselves
+an accelerator class,
+the configuration            every service
+============================ ===================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ome.apimachinery.objects import Key, key_of
+from ome.controllers.cluster import Cluster, service_of
+from ome.controllers.inferenceservice import InferenceServices
+from ome.controllers.models import Models, drop_report
+from ome.kube import Client, Controller, Events
+from ome.rendering import Capabilities
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+log = logging.getLogger("ome.controllers.operator")
+
+SERVICE_WORKERS = 8
+MODEL_WORKERS = 4
+
+
+class Operator:
+    """Composed but not running; :meth:`run` works until cancelled."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        namespace: str = "ome",
+        http: ClientSession | None = None,
+        capabilities: Capabilities | None = None,
+    ) -> None:
+        self._client = client
+        self._http = http
+        self._own_http: ClientSession | None = None
+        self.cluster = Cluster(client, namespace)
+        self.events = Events(client, "ome")
+        self.reconciler = InferenceServices(
+            client, self.cluster, self.events, http=self._session, capabilities=capabilities
+        )
+        self.services = Controller(
+            "inferenceservice", self.reconciler.reconcile, workers=SERVICE_WORKERS
+        )
+        self.reconciler.enqueue = self.services.enqueue
+        self.models = {
+            kind: Controller(
+                kind.lower(),
+                Models(kind, client, self.cluster, self.events).reconcile,
+                workers=MODEL_WORKERS,
+            )
+            for kind in self.cluster.models
+        }
+        self.reports = Controller("nodereport", self._drop_report, workers=1)
+        self._connect()
+
+    async def _drop_report(self, key: Key) -> None:
+        await drop_report(self._client, self.cluster, key)
+
+    def _session(self) -> ClientSession:
+        """The session for first answers; our own one is made when it is first needed."""
+        if self._http is not None:
+            return self._http
+        if self._own_http is None:
+            from aiohttp import ClientSession
+
+            self._own_http = ClientSession()
+        return self._own_http
+
+    async def run(self) -> None:
+        """Fills the caches, then works until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for informer in self.cluster.informers():
+                    tasks.create_task(informer.run(), name=f"watch {informer.resource}")
+                await self.cluster.synced()
+                log.info("caches are filled: %d services", len(self.cluster.services))
+                for controller in (self.services, *self.models.values(), self.reports):
+                    tasks.create_task(controller.run(), name=controller.name)
+        finally:
+            await self.reconciler.close()
+            await self.events.close()
+            if self._own_http is not None:
+                await self._own_http.close()
+
+    # -- what triggers what -------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        cluster = self.cluster
+        cluster.services.add_handler(self._service_changed)
+        for informer in (*cluster.children.values(), cluster.pods):
+            informer.add_handler(self._child_changed)
+        for kind, informer in cluster.models.items():
+            informer.add_handler(self._model_changed(kind))
+        for informer in cluster.runtimes:
+            informer.add_handler(self._runtime_changed)
+        cluster.accelerators.add_handler(self._accelerator_changed)
+        cluster.reports.add_handler(self._report_changed)
+        cluster.nodes.add_handler(self._node_changed)
+        cluster.config.add_handler(self._config_changed)
+
+    def _service_changed(self, _event: str, old: Any, new: Any) -> None:
+        self.services.enqueue((new or old).key)
+        if new is None or old is None or _model_name(old) != _model_name(new):
+            for obj in (old, new):
+                self._wake_models_of(obj)
+        elif bool(new.metadata.get("deletionTimestamp")) != bool(
+            old.metadata.get("deletionTimestamp")
+        ):
+            self._wake_models_of(new)
+
+    def _wake_models_of(self, service: Any) -> None:
+        """A model that is being deleted may have waited for this service."""
+        name = _model_name(service) if service is not None else ""
+        if not name:
+            return
+        for kind, namespace in (("ClusterBaseModel", ""), ("BaseModel", service.key.namespace)):
+            snapshot = self.cluster.models[kind].snapshot(namespace, name)
+            if snapshot is not None and snapshot.metadata.get("deletionTimestamp"):
+                self.models[kind].enqueue(Key(namespace, name))
+
+    def _child_changed(self, _event: str, old: Any, new: Any) -> None:
+        for key in self.cluster.services_of_label(service_of(new or old)):
+            self.services.enqueue(key)
+
+    def _model_changed(self, kind: str) -> Callable[[str, Any, Any], None]:
+        def changed(_event: str, old: Any, new: Any) -> None:
+            key = (new or old).key
+            self.models[kind].enqueue(key)
+            for user in self.cluster.services_of_model(kind, key):
+                self.services.enqueue(user)
+
+        return changed
+
+    def _runtime_changed(self, _event: str, old: Any, new: Any) -> None:
+        for user in self.cluster.services_of_runtime((new or old).key):
+            self.services.enqueue(user)
+
+    def _report_changed(self, _event: str, old: Any, new: Any) -> None:
+        before: Mapping[str, str] = (old.get("data") or {}) if old is not None else {}
+        after: Mapping[str, str] = (new.get("data") or {}) if new is not None else {}
+        changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        for kind, key in self.cluster.models_of_report(changed):
+            self.models[kind].enqueue(key)
+
+    def _node_changed(self, event: str, old: Any, new: Any) -> None:
+        if event == "MODIFIED":
+            return
+        key = key_of(new or old)
+        report = self.cluster.reports.snapshot(self.cluster.namespace, key.name)
+        if report is not None:
+            self._report_changed("MODIFIED", None, report)
+        if event == "DELETED":
+            self.reports.enqueue(Key("", key.name))
+
+    def _config_changed(self, _event: str, _old: Any, _new: Any) -> None:
+        for problem in self.cluster.settings.problems:
+            log.warning("configuration: %s", problem)
+        self._everything_changed()
+
+    def _accelerator_changed(self, _event: str, old: Any, new: Any) -> None:
+        if old is None or new is None or old["spec"] != new["spec"]:
+            self._everything_changed()
+
+    def _everything_changed(self) -> None:
+        for key in self.cluster.services.keys():  # noqa: SIM118 - a method of informers
+            self.services.enqueue(key)
+
+
+def _model_name(service: Any) -> str:
+    return ((service.get("spec") or {}).get("model") or {}).get("name") or ""
+
+
+async def run_operator(
+    client: Client,
+    *,
+    namespace: str = "ome",
+    http: ClientSession | None = None,
+    capabilities: Capabilities | None = None,
+) -> None:
+    """Runs all controllers of OME until cancelled.
+
+    ``namespace`` is where the configuration and the nodes' reports are. ``http`` is used to ask
+    services for their first answer.
+    """
+    await Operator(client, namespace=namespace, http=http, capabilities=capabilities).run()

@@ -1,0 +1,140 @@
+"""What a controller has decided to do. Nothing here does anything.
+
+A plan is made by pure functions from what was observed, printed by ``ome plan``, and carried out by
+:mod:`ome.controllers.executor`. Every action has the sentence that becomes the event and the log
+line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ome.api import constants as c
+from ome.apimachinery import resources as r
+from ome.apimachinery.objects import Key, Object, Resource, controller_of, key_of, uid_of
+from ome.controllers.drift import needs_apply
+from ome.rendering import Child, Observed
+
+MANAGED: tuple[Resource, ...] = (
+    r.DEPLOYMENTS,
+    r.SERVICES,
+    r.HORIZONTAL_POD_AUTOSCALERS,
+    r.POD_DISRUPTION_BUDGETS,
+    r.CONFIG_MAPS,
+    r.SERVICE_ACCOUNTS,
+    r.ROLES,
+    r.ROLE_BINDINGS,
+)
+"""Kinds of children. What we own of these and don't want any more is deleted."""
+
+SCALE_MANAGER = "ome-scale"
+"""Gives replica counts that an autoscaler may change afterwards."""
+
+
+@dataclass(frozen=True)
+class Apply:
+    resource: Resource
+    object: Object
+    verb: str
+    """``create``, ``update``, ``adopt`` or ``prune``."""
+    sentence: str
+    replicas: int | None = None
+    """To be given right after creation, under another field manager."""
+
+    @property
+    def key(self) -> Key:
+        return key_of(self.object)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An autoscaled workload lies outside of its bounds."""
+
+    resource: Resource
+    key: Key
+    replicas: int
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Delete:
+    resource: Resource
+    key: Key
+    uid: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that follows from one look at one object. ``owner`` is whom events are about."""
+
+    owner: Object
+    applies: list[Apply] = field(default_factory=list)
+    scales: list[Scale] = field(default_factory=list)
+    deletes: list[Delete] = field(default_factory=list)
+
+    @property
+    def sentences(self) -> list[str]:
+        actions: list[Apply | Scale | Delete] = [*self.applies, *self.scales, *self.deletes]
+        return [action.sentence for action in actions]
+
+    def __bool__(self) -> bool:
+        return bool(self.applies or self.scales or self.deletes)
+
+
+_VERBS = {
+    "create": "create {kind} {name}",
+    "update": "bring {kind} {name} to what the service says",
+    "adopt": "take over {kind} {name}",
+    "prune": "remove from {kind} {name} what is no longer wanted",
+}
+
+
+def plan_children(owner: Object, children: list[Child], observed: Observed) -> Plan:
+    """From the wanted and the observed children to actions."""
+    plan = Plan(owner)
+    wanted: set[tuple[str, str, str]] = set()
+    for child in children:
+        wanted.add((child.resource.group, child.resource.plural, child.key.name))
+        live = observed.get(child.resource, child.key.name)
+        verb = needs_apply(live, child.object, c.MANAGER)
+        if verb:
+            sentence = _VERBS[verb].format(kind=child.resource.kind, name=child.key.name)
+            initial = child.initial_replicas if live is None else None
+            replicas = initial if initial not in (None, 1) else None
+            plan.applies.append(Apply(child.resource, child.object, verb, sentence, replicas))
+        if live is not None:
+            plan.scales.extend(_rescale(child, live))
+    for resource in MANAGED:
+        for name, live in observed.of(resource).items():
+            if (resource.group, resource.plural, name) in wanted or not owns(owner, live):
+                continue
+            sentence = f"delete {resource.kind} {name}, which the service no longer needs"
+            plan.deletes.append(Delete(resource, key_of(live), uid_of(live), sentence))
+    return plan
+
+
+def _rescale(child: Child, live: Object) -> list[Scale]:
+    """Within its bounds a count belongs to whoever scales; outside of them nobody wants it.
+
+    Zero stays zero where zero is allowed: something scaled it there and will scale it up.
+    """
+    if child.replica_bounds is None:
+        return []
+    low, high = child.replica_bounds
+    count = (live.get("spec") or {}).get("replicas")
+    count = 1 if count is None else int(count)
+    target = min(max(count, low), high)
+    if target == count:
+        return []
+    sentence = (
+        f"scale {child.resource.kind} {child.key.name} from {count} to {target} replicas "
+        f"(allowed: {low} to {high})"
+    )
+    return [Scale(child.resource, child.key, target, sentence)]
+
+
+def owns(owner: Object, child: Object) -> bool:
+    """True where ``owner`` (this very object, by uid) is the child's controller."""
+    reference = controller_of(child)
+    return reference is not None and reference.get("uid") == uid_of(owner)

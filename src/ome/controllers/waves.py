@@ -1,0 +1,47 @@
+"""How many services follow a change of something shared at the same time.
+
+A service asks for a slot before it rolls because of someone else's change, and gives it back when
+its roll is through. A roll that gets stuck keeps its slot: a bad runtime stops after ``limit``
+services instead of taking all of them down.
+"""
+
+from __future__ import annotations
+
+from ome.apimachinery.objects import Key
+
+
+class Waves:
+    """Slots of one operator; forgotten when it restarts, which at worst starts a wave anew."""
+
+    def __init__(self) -> None:
+        self._rolling: dict[Key, None] = {}
+        self._waiting: dict[Key, None] = {}
+
+    def holds(self, key: Key) -> bool:
+        return key in self._rolling
+
+    def acquire(self, key: Key, limit: int) -> bool:
+        """A slot for the service, if one is free; else it is remembered as waiting."""
+        if key in self._rolling:
+            return True
+        if len(self._rolling) >= limit:
+            self._waiting[key] = None
+            return False
+        self._waiting.pop(key, None)
+        self._rolling[key] = None
+        return True
+
+    def release(self, key: Key) -> Key | None:
+        """Gives the slot back (or forgets the wish); returns who should try next."""
+        self._waiting.pop(key, None)
+        if self._rolling.pop(key, False) is False:
+            return None
+        return next(iter(self._waiting), None)
+
+    @property
+    def rolling(self) -> int:
+        return len(self._rolling)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)

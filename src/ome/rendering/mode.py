@@ -1,0 +1,60 @@
+"""How each component of a service is deployed.
+
+One function decides it for everybody: admission (which stamps the service), the renderer and the
+status. The engine's own annotation counts first, then what the merged specs say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ome.api import constants as c
+from ome.apimachinery.objects import Object, annotations_of
+
+
+def component_modes(
+    service: Object, components: Mapping[str, Object], *, knative: bool
+) -> dict[str, str]:
+    """The mode of each merged component in ``components``.
+
+    ``minReplicas: 0`` means Serverless where Knative is there and nothing speaks against it;
+    elsewhere it is a RawDeployment that something else scales from zero.
+    """
+    if service_mode(service) == c.MODE_VIRTUAL:
+        return dict.fromkeys(components, c.MODE_VIRTUAL)
+    disaggregated = c.DECODER in components
+    return {
+        name: _mode(name, part, knative=knative and not disaggregated)
+        for name, part in components.items()
+    }
+
+
+def service_mode(service: Object) -> str:
+    """The mode that the service's own annotation asks for; empty if none or unknown."""
+    mode = annotations_of(service).get(c.A_DEPLOYMENT_MODE) or ""
+    return mode if mode in c.DEPLOYMENT_MODES else ""
+
+
+def _mode(name: str, part: Object, *, knative: bool) -> str:
+    if name == c.ENGINE:
+        asked = (part.get("annotations") or {}).get(c.A_DEPLOYMENT_MODE)
+        if asked in c.DEPLOYMENT_MODES and asked != c.MODE_PD_DISAGGREGATED:
+            return asked if asked != c.MODE_SERVERLESS or knative else c.MODE_RAW
+    if name != c.ROUTER and (part.get("leader") is not None or part.get("worker") is not None):
+        return c.MODE_MULTI_NODE
+    if name != c.DECODER and part.get("minReplicas") == 0 and knative:
+        return c.MODE_SERVERLESS
+    return c.MODE_RAW
+
+
+def derived_annotation(spec: Mapping[str, Any], default_mode: str) -> str:
+    """What admission stamps as ``ome.io/deploymentMode`` when the user gave none; may be empty."""
+    engine, decoder = spec.get("engine"), spec.get("decoder")
+    if engine is not None and decoder is not None:
+        return c.MODE_PD_DISAGGREGATED
+    if engine is not None:
+        worker = engine.get("worker") or {}
+        if engine.get("leader") is not None and (worker.get("size") or 0) > 0:
+            return c.MODE_MULTI_NODE
+    return c.MODE_RAW if default_mode == c.MODE_RAW else ""

@@ -1,0 +1,107 @@
+"""When a pod template may change: "no surprise restarts".
+
+Every workload carries :data:`~ome.api.constants.A_INPUT_HASH` with three short hashes,
+``own-shared-output``:
+
+* *own*: what the service itself says (spec, labels, annotations);
+* *shared*: what it takes from others (runtime, model, accelerator, configuration);
+* *output*: the template that came of it.
+
+From these, :func:`decide` tells what happens to the live template:
+
+========================== ==================================================================
+live state                  what is applied
+========================== ==================================================================
+no workload                 the rendered template
+no hash (another manager)   the live template; only the service's next own change rolls it
+same inputs, same output    the rendered template, which heals edits made by hand
+same inputs, other output   the live template: OME renders differently now, nobody asked to roll
+own inputs changed          the rendered template
+only shared inputs changed  the rendered template if the service's turn has come and nothing
+                            holds it, else the live template and a sentence that says what waits
+========================== ==================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ome.api import constants as c
+from ome.apimachinery.objects import Object, annotations_of, metadata
+
+ADOPTED = "adopted"
+
+
+def digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The two input hashes of one component, and names for the sentence about a pending change."""
+
+    own: str
+    shared: str
+    shared_names: str
+
+    @classmethod
+    def of(cls, own: Object, shared: Object, shared_names: str) -> Inputs:
+        """What is absent is left out, so that a later kind of input changes no hash by itself."""
+        return cls(digest(_present(own)), digest(_present(shared)), shared_names)
+
+
+def _present(inputs: Object) -> Object:
+    return {key: value for key, value in inputs.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Decision:
+    template: Object
+    annotation: str
+    pending: str = ""
+
+
+def decide(
+    rendered: Object,
+    live: Object | None,
+    inputs: Inputs,
+    *,
+    may_roll: bool,
+    held: bool,
+) -> Decision:
+    """Which template to apply. ``live`` is the whole live workload."""
+    output = digest(rendered)
+    fresh = Decision(rendered, f"{inputs.own}-{inputs.shared}-{output}")
+    if live is None:
+        return fresh
+    live_template: Object = (live.get("spec") or {}).get("template") or {}
+    recorded = annotations_of(live).get(c.A_INPUT_HASH)
+    if recorded is None:
+        return Decision(live_template, f"{inputs.own}-{inputs.shared}-{ADOPTED}")
+    own, _, rest = recorded.partition("-")
+    shared, _, recorded_output = rest.partition("-")
+    if own != inputs.own:
+        return fresh
+    if shared == inputs.shared:
+        return fresh if recorded_output == output else Decision(live_template, recorded)
+    if recorded_output == output or (may_roll and not held):
+        return fresh
+    waits = f"held by annotation {c.A_HOLD_ROLLOUT}" if held else "other services roll before it"
+    return Decision(live_template, recorded, f"update pending: {inputs.shared_names} ({waits})")
+
+
+def relevant_spec(obj: Object | None) -> Any:
+    """What of a shared object may reach a template: its spec, name and annotations."""
+    if obj is None:
+        return None
+    annotations: Mapping[str, str] = annotations_of(obj)
+    return {
+        "name": metadata(obj).get("name"),
+        "annotations": {k: v for k, v in annotations.items() if k != c.A_LAST_APPLIED},
+        "spec": obj.get("spec"),
+    }

@@ -1,0 +1,367 @@
+"""The status of an InferenceService: conditions, components, modelStatus, url.
+
+``Ready`` covers everything the service declares. Its message is the one sentence that
+``kubectl get`` and ``ome get`` show as WHY, so each condition's message has to stand alone.
+Conditions, in order of what blocks what:
+
+============== ==================================================================================
+RuntimeSelected the model exists and a runtime was found for it (or none is needed)
+Rendered        children could be made of spec, runtime and model
+<C>Ready        the component's pods run (see :mod:`ome.rendering.workload`)
+IngressReady    the address exists
+Answers         a real request through that address got a real answer (where that is asked for)
+ModelReady      the model is on a node; informational, because running pods prove it better
+UpdatePending   a change of something shared waits, or is held; informational
+============== ==================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ome.api import conditions as cond
+from ome.api import constants as c
+from ome.apimachinery import resources as r
+from ome.apimachinery.objects import Object, annotations_of, metadata
+from ome.rendering import ingress as ingress_rules
+from ome.rendering.facts import Component, Observed, Rendered
+from ome.rendering.workload import Model, Verdict, judge
+from ome.selection import Selection
+from ome.selection.accelerators import AcceleratorChoice
+from ome.selection.explain import summary
+
+RENDERED = "Rendered"
+A_ANSWERED = "ome.io/answered"
+"""In ``status.annotations``: generation and revisions for which the address has answered."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why there is nothing to apply. ``condition`` is where it is said."""
+
+    condition: str
+    code: str
+    message: str
+    fix: str = ""
+
+    @property
+    def sentence(self) -> str:
+        text = self.message.rstrip(".")
+        return f"{text}. What to do: {self.fix}" if self.fix else text
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The outcome of asking the service for a real completion. ``version``: for what."""
+
+    version: str
+    ok: bool
+    message: str
+
+
+@dataclass(frozen=True)
+class StatusInput:
+    service: Object
+    now: str
+    rendered: Rendered | None = None
+    problem: Problem | None = None
+    selection: Selection | None = None
+    observed: Observed = field(default_factory=Observed)
+    pods: Mapping[str, Sequence[Object]] = field(default_factory=dict)
+    """By component, newest first."""
+    model: Model = field(default_factory=Model)
+    model_known: bool = True
+    last_lines: Mapping[str, str] = field(default_factory=dict)
+    answer: Answer | None = None
+    answer_required: bool = False
+    ingress: ingress_rules.Ingress | None = None
+    accelerators: Mapping[str, AcceleratorChoice] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StatusResult:
+    status: Object
+    version: str
+    """What an answer has to be for; empty while it makes no sense to ask."""
+
+
+def build(given: StatusInput) -> StatusResult:
+    """The new status. Conditions that it doesn't speak about are kept as they are."""
+    old: Object = given.service.get("status") or {}
+    conditions: list[Object] = cond.remove(old.get("conditions"), "")
+    setter = _Setter(conditions, given.now, metadata(given.service).get("generation"))
+    _selection_conditions(setter, given)
+    verdicts: dict[str, Verdict] = {}
+    rendered = given.rendered
+    if rendered is not None:
+        for name, component in rendered.components.items():
+            verdicts[name] = _verdict(given, component)
+            verdict = verdicts[name]
+            setter.set(cond.component_ready(name), verdict.status, verdict.reason, verdict.message)
+        _ingress_condition(setter, given)
+    declared = [
+        name for name in c.COMPONENTS if (given.service.get("spec") or {}).get(name) is not None
+    ]
+    gone = [cond.component_ready(n) for n in c.COMPONENTS if n not in declared]
+    setter.conditions = cond.remove(setter.conditions, *gone)
+    _model_condition(setter, given)
+    _pending_condition(setter, rendered)
+    status: Object = {
+        key: value for key, value in old.items() if key in ("address", "url", "annotations")
+    }
+    version = _answer_condition(setter, given, verdicts, status)
+    _ready(setter, given, declared, verdicts)
+    status["conditions"] = setter.conditions
+    status["observedGeneration"] = metadata(given.service).get("generation", 0)
+    if rendered is not None:
+        status["url"] = rendered.url
+        status["address"] = {"url": rendered.address}
+        status["components"] = _components(given, rendered, verdicts, old.get("components") or {})
+    elif old.get("components"):
+        status["components"] = old["components"]
+    status["modelStatus"] = _model_status(given, verdicts)
+    return StatusResult(status, version)
+
+
+class _Setter:
+    def __init__(self, conditions: list[Object], now: str, generation: int | None) -> None:
+        self.conditions = conditions
+        self._now = now
+        self._generation = generation
+
+    def set(self, type_: str, status: Any, reason: str, message: str) -> None:
+        self.conditions = cond.set_condition(
+            self.conditions,
+            type_,
+            status,
+            reason,
+            message,
+            now=self._now,
+            observed_generation=self._generation,
+        )
+
+    def old_generation(self, type_: str) -> Any:
+        entry = cond.get(self.conditions, type_) or {}
+        return entry.get("observedGeneration")
+
+
+def _selection_conditions(setter: _Setter, given: StatusInput) -> None:
+    problem = given.problem
+    if problem is not None:
+        setter.set(problem.condition, "False", problem.code, problem.sentence)
+        if problem.condition == cond.SELECTED:
+            setter.conditions = cond.remove(setter.conditions, RENDERED)
+            return
+    if given.selection is not None and given.selection.winner is not None:
+        message = summary(given.selection)
+        if given.selection.warnings:
+            message = f"{message}. Note: {'. '.join(given.selection.warnings)}"
+        setter.set(cond.SELECTED, "True", "Selected", message)
+    elif problem is None or problem.condition != cond.SELECTED:
+        setter.set(cond.SELECTED, "True", "NotNeeded", "the service brings its own runner")
+    if given.rendered is not None:
+        warnings = ". ".join(given.rendered.warnings)
+        setter.set(RENDERED, "True", "Rendered", f"Note: {warnings}" if warnings else "")
+
+
+def _verdict(given: StatusInput, component: Component) -> Verdict:
+    return judge(
+        component.name,
+        given.observed.get(r.DEPLOYMENTS, component.base_name),
+        given.pods.get(component.name, ()),
+        given.model,
+        given.last_lines,
+    )
+
+
+def _ingress_condition(setter: _Setter, given: StatusInput) -> None:
+    if given.ingress is not None and not given.ingress.disable_creation:
+        setter.set(
+            cond.INGRESS_READY,
+            "False",
+            "NotSupportedYet",
+            "this version creates no Ingress. What to do: set disableIngressCreation: true in the "
+            f"ingress section of {c.INFERENCE_SERVICE_CONFIG}, or annotation "
+            f"{c.A_INGRESS_DISABLE_CREATION}: 'true' on the service",
+        )
+        return
+    setter.set(
+        cond.INGRESS_READY,
+        "True",
+        "IngressDisabled",
+        "Ingress creation is disabled, using external service for access",
+    )
+
+
+def _model_condition(setter: _Setter, given: StatusInput) -> None:
+    if not given.model_known:
+        setter.conditions = cond.remove(setter.conditions, cond.MODEL_READY)
+    elif given.model.waiting:
+        setter.set(cond.MODEL_READY, "False", given.model.reason, given.model.waiting)
+    else:
+        setter.set(cond.MODEL_READY, "True", "OnNode", "")
+
+
+def _pending_condition(setter: _Setter, rendered: Rendered | None) -> None:
+    if rendered is not None and rendered.pending:
+        setter.set(cond.UPDATE_PENDING, "True", "Waiting", "; ".join(rendered.pending))
+    else:
+        setter.conditions = cond.remove(setter.conditions, cond.UPDATE_PENDING)
+
+
+def _answer_condition(
+    setter: _Setter, given: StatusInput, verdicts: Mapping[str, Verdict], status: Object
+) -> str:
+    """Sets ``Answers``; returns the version that should be asked about now, or nothing.
+
+    A service that has answered keeps its True while an update rolls and while the new version is
+    asked: what serves is still what answered. Only a failed answer takes it away.
+    """
+    if not given.answer_required:
+        setter.conditions = cond.remove(setter.conditions, cond.ANSWERS)
+        return ""
+    rendered = given.rendered
+    if rendered is None:
+        return ""
+    settled = bool(verdicts) and all(
+        v.status == "True" and not v.rolling for v in verdicts.values()
+    )
+    scaled_to_zero = any(v.reason == "ScaledToZero" for v in verdicts.values())
+    version = _version(given, rendered)
+    annotations = dict(status.get("annotations") or {})
+    if given.answer is not None and given.answer.version == version:
+        if given.answer.ok:
+            setter.set(cond.ANSWERS, "True", "Answered", given.answer.message)
+            annotations[A_ANSWERED] = version
+            status["annotations"] = annotations
+            return ""
+        setter.set(cond.ANSWERS, "False", "NoAnswer", given.answer.message)
+        return version if settled else ""
+    if annotations.get(A_ANSWERED) == version and cond.is_true(setter.conditions, cond.ANSWERS):
+        return ""
+    if scaled_to_zero and cond.is_true(setter.conditions, cond.ANSWERS):
+        return ""
+    if not cond.is_true(setter.conditions, cond.ANSWERS):
+        message = (
+            f"asking {rendered.url} for a first answer"
+            if settled
+            else "not asked yet: the components are not ready"
+        )
+        setter.set(cond.ANSWERS, "Unknown", "NotAskedYet", message)
+    return version if settled and not scaled_to_zero else ""
+
+
+def _version(given: StatusInput, rendered: Rendered) -> str:
+    """Generation and template of every component: each gets its own proof."""
+    parts = [f"generation {metadata(given.service).get('generation', 0)}"]
+    for name, component in sorted(rendered.components.items()):
+        live = given.observed.get(r.DEPLOYMENTS, component.base_name) or {}
+        parts.append(f"{name} {annotations_of(live).get(c.A_INPUT_HASH, '')}")
+    return ", ".join(parts)
+
+
+def _ready(
+    setter: _Setter, given: StatusInput, declared: list[str], verdicts: Mapping[str, Verdict]
+) -> None:
+    also = [cond.SELECTED, RENDERED]
+    components = declared or [c.ENGINE]
+    if given.problem is not None:
+        message = given.problem.sentence
+        if (given.service.get("status") or {}).get("components"):
+            message = f"{message}. What was applied before keeps running"
+        setter.set(cond.READY, "False", given.problem.code, message)
+        return
+    types = [*also, *(cond.component_ready(name) for name in components), cond.INGRESS_READY]
+    if given.answer_required:
+        types.append(cond.ANSWERS)
+    status, reason, message = cond.summarise(setter.conditions, types)
+    if status == "True":
+        rolling = [verdict.message for verdict in verdicts.values() if verdict.rolling]
+        engine = verdicts.get(c.ENGINE)
+        message = "; ".join(rolling) or (engine.message if engine else "")
+        reason = "RollingUpdate" if rolling else "Serving"
+        if given.rendered is not None and given.rendered.pending:
+            message = f"{message}; {'; '.join(given.rendered.pending)}"
+    setter.set(cond.READY, status, reason, message)
+
+
+def _components(
+    given: StatusInput,
+    rendered: Rendered,
+    verdicts: Mapping[str, Verdict],
+    old: Mapping[str, Any],
+) -> Object:
+    found: Object = {}
+    for name, component in sorted(rendered.components.items()):
+        entry: Object = {
+            key: value
+            for key, value in (old.get(name) or {}).items()
+            if key in ("url", "latestReadyRevision", "latestCreatedRevision")
+        }
+        live = given.observed.get(r.DEPLOYMENTS, component.base_name) or {}
+        revision = annotations_of(live).get("deployment.kubernetes.io/revision")
+        if revision:
+            entry["latestCreatedRevision"] = revision
+        verdict = verdicts[name]
+        if verdict.status == "True":
+            if revision and not verdict.rolling:
+                entry["latestReadyRevision"] = revision
+            if given.ingress is not None:
+                host = ingress_rules.host(given.ingress, given.service, component.base_name)
+                entry["url"] = f"http://{host}"
+        choice = given.accelerators.get(name)
+        if choice is not None and choice.winner is not None:
+            entry["selectedAccelerator"] = _selected(choice)
+        found[name] = entry
+    return found
+
+
+def _selected(choice: AcceleratorChoice) -> Object:
+    spec = (choice.winner or {}).get("spec") or {}
+    selected: Object = {"acceleratorClass": choice.name, "reason": choice.reason}
+    selector = (spec.get("discovery") or {}).get("nodeSelector")
+    if selector:
+        selected["nodeSelector"] = selector
+    requests = {
+        item["name"]: str(item.get("quantity") or "1") for item in spec.get("resources") or ()
+    }
+    if requests:
+        selected["resourceRequests"] = requests
+    return selected
+
+
+def _model_status(given: StatusInput, verdicts: Mapping[str, Verdict]) -> Object:
+    """The older summary of the same, which existing tools read. About the engine alone."""
+    verdict = verdicts.get(c.ENGINE)
+    pods = given.pods.get(c.ENGINE, ())
+    if given.problem is not None and verdict is None:
+        return _states("InvalidSpec", "Pending", "FailedToLoad")
+    if verdict is None or verdict.status == "Unknown":
+        return _states("InProgress", "Pending", "Pending")
+    if verdict.failure is not None and verdict.status != "True":
+        status = _states("BlockedByFailedLoad", "Pending", "FailedToLoad")
+        info: Object = {"reason": "ModelLoadFailed", "message": verdict.failure.message}
+        if verdict.failure.exit_code is not None:
+            info["exitCode"] = verdict.failure.exit_code
+        if verdict.failure.time:
+            info["time"] = verdict.failure.time
+        status["lastFailureInfo"] = info
+        return status
+    if verdict.status != "True":
+        return _states("InProgress", "Pending", "Pending" if given.model.waiting else "Loading")
+    status = _states(
+        "InProgress" if verdict.rolling else "UpToDate",
+        "Loaded",
+        "Loading" if verdict.rolling else "Loaded",
+    )
+    status["modelCopies"] = {"failedCopies": 0, "totalCopies": len(pods)}
+    return status
+
+
+def _states(transition: str, active: str, target: str) -> Object:
+    return {
+        "transitionStatus": transition,
+        "modelRevisionStates": {"activeModelState": active, "targetModelState": target},
+    }

@@ -1,0 +1,6 @@
+//go:build tools
+
+// Package tools pins what the test bed builds.
+package tools
+
+import _ "sigs.k8s.io/lws/cmd"

@@ -1,0 +1,104 @@
+"""Fixtures over the real control plane. One bed a session, one namespace a test.
+
+Nothing here is skipped in silence: where the bed can't be built, every test fails and says why.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cluster.bed import lws
+from tests.cluster.bed.build import crd_files
+from tests.cluster.bed.controlplane import ControlPlane
+from tests.tools import helm, kubectl
+
+__all__ = ["helm", "kubectl"]
+
+NODES = 3
+
+
+class Kubectl:
+    """The real kubectl against the bed. ``run`` fails the test with kubectl's own words."""
+
+    def __init__(self, binary: Path, kubeconfig: Path, namespace: str = "default") -> None:
+        self.binary, self.kubeconfig, self.namespace = binary, kubeconfig, namespace
+
+    def in_namespace(self, namespace: str) -> Kubectl:
+        return Kubectl(self.binary, self.kubeconfig, namespace)
+
+    def try_(self, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        base = [str(self.binary), "--kubeconfig", str(self.kubeconfig), "-n", self.namespace]
+        return subprocess.run(
+            [*base, *args], input=stdin, capture_output=True, text=True, timeout=120
+        )
+
+    def run(self, *args: str, stdin: str | None = None) -> str:
+        done = self.try_(*args, stdin=stdin)
+        assert done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr or done.stdout}"
+        return done.stdout
+
+    def apply(self, *objects: dict[str, Any]) -> str:
+        listing = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        return self.run("apply", "--server-side", "-f", "-", stdin=json.dumps(listing))
+
+    def get(self, *args: str) -> Any:
+        return json.loads(self.run("get", *args, "-o", "json"))
+
+    def wait(self, target: str, condition: str, timeout_s: int = 60) -> None:
+        """``condition`` as in ``kubectl wait --for``; kubectl watches, nobody sleeps."""
+        self.run("wait", target, f"--for={condition}", f"--timeout={timeout_s}s")
+
+
+@pytest.fixture(scope="session")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with ControlPlane(tmp_path_factory.mktemp("bed")) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def cluster(bed: ControlPlane, kubectl: Path) -> Kubectl:
+    """kubectl as the administrator, with the foreign CRDs and some kwok nodes in place."""
+    client = Kubectl(kubectl, bed.kubeconfig())
+    for name, files in crd_files().items():
+        for file in files:
+            client.run("apply", "--server-side", "-f", str(file))
+        assert files, name
+    client.wait("crd/leaderworkersets.leaderworkerset.x-k8s.io", "condition=Established")
+    client.apply(*lws.start(bed))
+    nodes = [
+        {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {
+                "name": f"node-{i}",
+                "labels": {"kubernetes.io/hostname": f"node-{i}", "kubernetes.io/os": "linux"},
+            },
+        }
+        for i in range(NODES)
+    ]
+    client.apply(*nodes)
+    size = {"cpu": "64", "memory": "512Gi", "pods": "500", "nvidia.com/gpu": "8"}
+    for i in range(NODES):
+        patch = json.dumps({"status": {"capacity": size, "allocatable": size}})
+        client.run(
+            "patch", "node", f"node-{i}", "--subresource=status", "--type=merge", "-p", patch
+        )
+        client.wait(f"node/node-{i}", "condition=Ready")
+    return client
+
+
+@pytest.fixture
+def ns(cluster: Kubectl, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """A namespace of the test's own, deleted afterwards."""
+    slug = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].strip("-")
+    name = f"{slug}-{secrets.token_hex(3)}"
+    cluster.run("create", "namespace", name)
+    yield cluster.in_namespace(name)
+    cluster.run("delete", "namespace", name, "--wait=false")

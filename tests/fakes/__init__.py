@@ -1,0 +1,1 @@
+"""Fakes that speak real HTTP: what tests use instead of mocks."""
