@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
+from tests.cluster.bed import lws
 from tests.cluster.bed.build import crd_files
 from tests.cluster.bed.controlplane import ControlPlane
+from tests.tools import helm, kubectl
+
+__all__ = ["helm", "kubectl"]
 
 NODES = 3
 
@@ -67,6 +70,8 @@ def cluster(bed: ControlPlane, kubectl: Path) -> Kubectl:
         for file in files:
             client.run("apply", "--server-side", "-f", str(file))
         assert files, name
+    client.wait("crd/leaderworkersets.leaderworkerset.x-k8s.io", "condition=Established")
+    client.apply(*lws.start(bed))
     nodes = [
         {
             "apiVersion": "v1",

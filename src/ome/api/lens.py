@@ -250,10 +250,10 @@ def _leaf_problem(type_: Any, value: Any, path: str) -> typing.Iterator[FieldErr
         if at := _AT.search(text):
             path += at[1].replace("[...]", "[]")
             text = text[: at.start()]
-        yield FieldError(path, _in_words(text), "FieldValueTypeInvalid")
+        yield FieldError(path, in_words(text), "FieldValueTypeInvalid")
 
 
-def _in_words(text: str) -> str:
+def in_words(text: str) -> str:
     """msgspec says "Expected `int | null`, got `str`"; people read "must be an integer"."""
     found = re.fullmatch(r"Expected `(.+)`, got `(.+)`", text)
     if not found:

@@ -84,14 +84,14 @@ def _settle(kind: Kind, obj: Object) -> Object:
 
 def isolate(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
     """The new object with everything that this request may not change as it was."""
-    if subresource == "binding":
-        return new
     if subresource == "status":
         return _only(old, new, "status")
     if subresource == "finalize":
         finalizers = (new.get("spec") or {}).get("finalizers")
         spec = {**(old.get("spec") or {}), "finalizers": finalizers or []}
         return _only(old, {**new, "spec": spec}, "spec")
+    if subresource == "binding":
+        return new
     if kind.has_status:
         result = {name: value for name, value in new.items() if name != "status"}
         if "status" in old:
