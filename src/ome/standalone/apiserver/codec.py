@@ -49,7 +49,7 @@ def decode_body(data: bytes, *, yaml: bool = False) -> Any:
         raise BadRequest("the request body is empty")
     try:
         value = _decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if not yaml:
             raise BadRequest(f"the request body is not valid JSON: {_sentence(error)}") from None
         value = _decode_yaml(data)

@@ -158,6 +158,11 @@ class Engine:
                 f"the name of the object ({new['metadata']['name']}) does not match the name on "
                 f"the URL ({name})"
             )
+        if kind.custom and new["metadata"].get("resourceVersion") in (None, "", "0"):
+            problem = FieldError(
+                "metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update"
+            )
+            self._refuse(kind, name, [problem])
         return await self.change(kind, namespace, name, lambda _: new, call, subresource)
 
     async def change(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ome.apimachinery import core_defaults, core_validation
 from ome.apimachinery.errors import BadRequest, FieldError, Invalid
 from ome.apimachinery.objects import Object
+from ome.standalone.apiserver import celrules
 from ome.standalone.apiserver.kinds import Kind
 
 if TYPE_CHECKING:
@@ -121,4 +122,7 @@ def validate(
     kind: Kind, obj: Object, old: Object | None, subresource: str = ""
 ) -> list[FieldError]:
     """What is wrong with an object whose types are right."""
-    return core_validation.validate(kind.resource, obj, old, subresource=subresource)
+    problems = core_validation.validate(kind.resource, obj, old, subresource=subresource)
+    if kind.custom and not problems:
+        problems += celrules.validate(kind, obj, old)
+    return problems
