@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from tests.fakes.home import Home, running_home
@@ -13,7 +14,7 @@ from tests.fakes.objects import model, runtime, service
 
 from ome.api import resources as o
 from ome.apimachinery import resources as r
-from ome.apimachinery.objects import condition
+from ome.apimachinery.objects import condition, owner_reference
 
 ALL_CHILDREN = (
     r.DEPLOYMENTS,
@@ -119,8 +120,13 @@ async def test_an_update_keeps_the_old_version_until_the_new_one_serves(home: Ho
     )
     new_runner = {"runner": {"name": "ome-container", "image": "engine:2"}}
     await home.apply(service(engine=new_runner))
-    rolling = await home.until_condition("chat", "Ready", "True", "RollingUpdate")
-    assert "not ready yet" in condition(rolling, "Ready")["message"]  # type: ignore[index]
+
+    async def rolling() -> bool:
+        ready = condition(await home.service("chat"), "Ready") or {}
+        assert ready["status"] == "True"
+        return ready["reason"] == "RollingUpdate" and "not ready yet" in ready["message"]
+
+    await home.until("the roll is told, and Ready stays", rolling)
     live = await home.client.get(r.DEPLOYMENTS, "chat-engine", "default")
     assert live["status"]["availableReplicas"] == 1
     home.kubelet.behaviour = running
@@ -315,3 +321,107 @@ async def test_metadata_is_filled_in_from_the_first_node(home: Home) -> None:
     assert filled["spec"]["modelArchitecture"] == "LlamaForCausalLM"
     assert filled["status"]["state"] == "Ready"
     assert filled["status"]["nodesReady"] == ["node-a"]
+
+
+async def test_a_change_of_a_shared_runtime_goes_through_the_services_in_waves(home: Home) -> None:
+    section = {"rollout": json.dumps({"servicesAtOnce": 1})}
+    await home.client.patch(
+        r.CONFIG_MAPS, "inferenceservice-config", {"data": section}, namespace="ome"
+    )
+    names = ("a", "b", "c")
+    held = service("held")
+    held["metadata"]["annotations"] = {"ome.io/hold-rollout": "true"}
+    await home.apply(model(), runtime(), held, *(service(name) for name in names))
+    await home.report("tiny", "Ready")
+    for name in (*names, "held"):
+        await home.until_condition(name, "Ready", "True", "Serving")
+    home.kubelet.behaviour = lambda pod: (
+        running(pod) if pod["spec"]["containers"][0]["image"] == "engine:1" else starting(pod)
+    )
+    await home.apply(runtime(image="engine:2"))
+
+    async def images() -> dict[str, str]:
+        found = await home.client.list(r.DEPLOYMENTS, "default")
+        return {
+            item["metadata"]["name"].removesuffix("-engine"): item["spec"]["template"]["spec"][
+                "containers"
+            ][0]["image"]
+            for item in found.items
+        }
+
+    async def rolling() -> int:
+        return sum(image == "engine:2" for image in (await images()).values())
+
+    await home.until("one service rolls", rolling)
+    pending = [name for name, image in (await images()).items() if image == "engine:1"]
+    assert len(pending) == 3
+    for name in pending:
+        await home.until_condition(name, "UpdatePending", "True")
+    assert await rolling() == 1  # stuck, so nobody follows
+    home.kubelet.behaviour = running
+    home.kubelet.look_again()
+
+    async def all_but_the_held_one() -> bool:
+        return await images() == {**dict.fromkeys(names, "engine:2"), "held": "engine:1"}
+
+    await home.until("the others follow", all_but_the_held_one)
+    stays = await home.until_condition("held", "Ready", "True")
+    assert "held by annotation" in condition(stays, "UpdatePending")["message"]  # type: ignore[index]
+
+
+async def test_taking_over_from_another_manager_restarts_no_engine() -> None:
+    async with running_home() as home:
+        await home.apply(model(), runtime())
+        await home.report("tiny", "Ready")
+        await home.apply(service())
+        owner = await home.service("chat")
+        await home.client.create(r.DEPLOYMENTS, _made_by_another(owner), field_manager="manager")
+
+        async def available() -> bool:
+            live = await home.client.get(r.DEPLOYMENTS, "chat-engine", "default")
+            return bool((live.get("status") or {}).get("availableReplicas"))
+
+        await home.until("the old engine runs", available)
+        before = await home.client.get(r.DEPLOYMENTS, "chat-engine", "default")
+        pods = await home.names(r.PODS)
+        await home.start_operator()
+        await home.until_condition("chat", "Ready", "True", "Serving")
+        await _quiet(home)
+        after = await home.client.get(r.DEPLOYMENTS, "chat-engine", "default")
+        assert after["spec"]["template"] == before["spec"]["template"]
+        assert await home.names(r.PODS) == pods
+        assert len((await home.client.list(r.REPLICA_SETS, "default")).items) == 1
+        assert "adopted" in after["metadata"]["annotations"]["ome.io/template-input-hash"]
+        # Its own next change is what rolls it.
+        await home.apply(service(engine={"labels": {"team": "a"}}))
+
+        async def rolled() -> bool:
+            live = await home.client.get(r.DEPLOYMENTS, "chat-engine", "default")
+            image = live["spec"]["template"]["spec"]["containers"][0]["image"]
+            return bool(image == "engine:1")
+
+        await home.until("the service's own change rolls", rolled)
+
+
+def _made_by_another(owner: dict[str, Any]) -> dict[str, Any]:
+    """A Deployment as an earlier operator left it, with things that OME would do differently."""
+    labels = {"app": "chat-engine", "ome.io/inferenceservice": "chat", "component": "engine"}
+    container = {"name": "ome-container", "image": "as-it-was:7", "args": ["--old"]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": "chat-engine",
+            "namespace": "default",
+            "labels": labels,
+            "annotations": {"ome.io/serving-runtime": "rt"},
+            "ownerReferences": [owner_reference(owner)],
+        },
+        "spec": {
+            "selector": {"matchLabels": {"app": "chat-engine"}},
+            "template": {
+                "metadata": {"labels": labels, "name": "chat-engine"},
+                "spec": {"containers": [container]},
+            },
+        },
+    }

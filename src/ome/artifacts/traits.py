@@ -11,161 +11,60 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-TIED_BY_DEFAULT: Final = frozenset(
-    [
-        "gemma",
-        "gemma2",
-        "gemma3",
-        "gemma3_text",
-        "gemma3n",
-        "gemma3n_text",
-        "gemma4",
-        "gemma4_text",
-        "cohere",
-        "cohere2",
-        "command-r",
-        "gpt2",
-        "gpt_bigcode",
-        "bloom",
-        "opt",
-        "falcon",
-        "mpt",
-        "starcoder2",
-        "minicpm",
-        "minicpm3",
-        "phi3small",
-        "t5",
-        "mt5",
-        "bart",
-        "mbart",
-        "whisper",
-        "marian",
-        "pegasus",
-        "bert",
-        "roberta",
-        "xlm-roberta",
-        "distilbert",
-        "albert",
-        "electra",
-        "deberta",
-        "deberta-v2",
-        "mamba",
-        "recurrent_gemma",
-        "smollm3",
-        "lfm2",
-        "lfm2_moe",
-        "codegen_tied",
-        "granitemoehybrid",
-        "openelm",
-    ]
-)
+
+def _types(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+TIED_BY_DEFAULT: Final = _types("""
+    gemma gemma2 gemma3 gemma3_text gemma3n gemma3n_text gemma4 gemma4_text cohere cohere2 command-r
+    gpt2 gpt_bigcode bloom opt falcon mpt starcoder2 minicpm minicpm3 phi3small t5 mt5 bart mbart
+    whisper marian pegasus bert roberta xlm-roberta distilbert albert electra deberta deberta-v2
+    mamba recurrent_gemma smollm3 lfm2 lfm2_moe granitemoehybrid openelm
+""")
 """Output layer = embedding, unless the configuration says otherwise."""
 
-PLAIN_MLP: Final = frozenset(
-    [
-        "gpt2",
-        "gpt_bigcode",
-        "gpt_neo",
-        "gpt_neox",
-        "gptj",
-        "bloom",
-        "opt",
-        "falcon",
-        "mpt",
-        "phi",
-        "starcoder2",
-        "codegen",
-        "t5_plain",
-        "bert",
-        "roberta",
-        "xlm-roberta",
-        "distilbert",
-        "albert",
-        "electra",
-        "deberta",
-        "deberta-v2",
-        "nemotron",
-        "persimmon",
-        "fuyu",
-        "whisper",
-        "bart",
-        "mbart",
-        "marian",
-        "stablelm_epoch",
-        "clip_vision_model",
-        "siglip_vision_model",
-        "vit",
-        "llama4_vision_model",
-        "mllama_vision_model",
-        "qwen2_vl",
-        "qwen3_vl",
-        "qwen3_5",
-    ]
-)
+PLAIN_MLP: Final = _types("""
+    gpt2 gpt_bigcode gpt_neo gpt_neox gptj bloom opt falcon mpt phi starcoder2 codegen bert roberta
+    xlm-roberta distilbert albert electra deberta deberta-v2 nemotron persimmon fuyu whisper bart
+    mbart marian
+""")
 """Two matrices in the MLP instead of three."""
 
-QKV_BIAS: Final = frozenset(["qwen", "qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl", "chatglm"])
+QKV_BIAS: Final = _types("qwen qwen2 qwen2_moe qwen2_vl qwen2_5_vl chatglm")
 """Bias on queries, keys and values, which no field says."""
 
-QK_NORM: Final = frozenset(
-    [
-        "qwen3",
-        "qwen3_moe",
-        "qwen3_vl_text",
-        "qwen3_vl_moe_text",
-        "qwen3_next",
-        "qwen3_5_text",
-        "qwen3_5_moe_text",
-        "gemma3",
-        "gemma3_text",
-    ]
-)
-FOUR_NORMS: Final = frozenset(["gemma2", "gemma3", "gemma3_text", "gemma3n_text", "glm4"])
+QK_NORM: Final = _types("""
+    qwen3 qwen3_moe qwen3_vl_text qwen3_vl_moe_text qwen3_next qwen3_5_text qwen3_5_moe_text
+    gemma3 gemma3_text
+""")
+"""Norms on queries and keys."""
 
-HALF_INTERMEDIATE: Final = frozenset({"qwen"})
+FOUR_NORMS: Final = _types("gemma2 gemma3 gemma3_text gemma3n_text glm4")
+
+HALF_INTERMEDIATE: Final = _types("qwen")
 """The field counts gate and value together."""
 
-ONE_SHARED_EXPERT: Final = frozenset({"llama4", "llama4_text"})
+ONE_SHARED_EXPERT: Final = _types("llama4 llama4_text")
 """A shared expert of the routed experts' size, which no field says."""
 
-LEARNED_POSITIONS: Final = frozenset(
-    [
-        "gpt2",
-        "gpt_bigcode",
-        "gpt_neo",
-        "opt",
-        "bert",
-        "roberta",
-        "xlm-roberta",
-        "distilbert",
-        "electra",
-        "whisper",
-        "bart",
-        "mbart",
-    ]
-)
+LEARNED_POSITIONS: Final = _types("""
+    gpt2 gpt_bigcode gpt_neo opt bert roberta xlm-roberta distilbert electra whisper bart mbart
+""")
 
-ENCODERS: Final = frozenset(
-    [
-        "bert",
-        "roberta",
-        "xlm-roberta",
-        "xlm_roberta",
-        "distilbert",
-        "albert",
-        "electra",
-        "deberta",
-        "deberta-v2",
-        "mpnet",
-        "nomic_bert",
-        "new",
-        "modernbert",
-        "jina_bert",
-        "camembert",
-        "xlm-roberta-xl",
-        "eurobert",
-    ]
-)
+GATED_VISION: Final = _types("pixtral qwen2_5_vl")
+"""Vision towers whose MLP has a gate."""
+
+ENCODERS: Final = _types("""
+    bert roberta xlm-roberta xlm_roberta distilbert albert electra deberta deberta-v2 mpnet
+    nomic_bert new modernbert jina_bert camembert xlm-roberta-xl eurobert
+""")
+
+CLASS_OF: Final[Mapping[str, str]] = {
+    "deepseek_vl_v2": "DeepseekVLV2ForCausalLM",
+    "multi_modality": "MultiModalityCausalLM",
+}
+"""The class of types whose configurations do not name one."""
 
 _LLAMA = {
     "hidden_size": 4096,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ome.artifacts import capabilities, safetensors
+from ome.artifacts import capabilities, safetensors, traits
 from ome.artifacts.errors import TruncatedModelFile
 from ome.artifacts.estimate import estimate_parameters
 from ome.artifacts.fields import TEXT_PARTS, VISION_PARTS, Fields, text_part
@@ -62,10 +62,12 @@ def describe(
 
 
 def _architecture(whole: Fields) -> str:
-    """``architectures[0]``, else the class that ``auto_map`` names, else that of the text part."""
+    """``architectures[0]``, else the class of the type, of ``auto_map``, of the text part."""
     names = whole.texts("architectures")
     if names:
         return names[0]
+    if whole.model_type in traits.CLASS_OF:
+        return traits.CLASS_OF[whole.model_type]
     mapped = whole.get("auto_map")
     if isinstance(mapped, Mapping):
         for key in ("AutoModelForCausalLM", "AutoModel"):

@@ -38,6 +38,7 @@ class Cluster:
             Informer(client, o.SERVING_RUNTIMES),
             Informer(client, o.CLUSTER_SERVING_RUNTIMES),
         )
+        self.accelerators = Informer(client, o.ACCELERATOR_CLASSES)
         ours = c.L_INFERENCE_SERVICE
         self.children = {
             resource: Informer(client, resource, label_selector=ours) for resource in MANAGED
@@ -68,6 +69,7 @@ class Cluster:
             self.services,
             *self.models.values(),
             *self.runtimes,
+            self.accelerators,
             *self.children.values(),
             self.pods,
             self.nodes,
@@ -104,6 +106,9 @@ class Cluster:
 
     def model_state(self, model: Object) -> ModelState:
         return self.states.of(report_key(model))
+
+    def accelerator_classes(self) -> dict[str, Object]:
+        return {metadata(obj)["name"]: obj for obj in self.accelerators.list()}
 
     def observed(self, service: Object) -> Observed:
         """The children that carry the service's label, of any owner."""

@@ -30,6 +30,7 @@ from ome.rendering import ingress as ingress_rules
 from ome.rendering.status import RENDERED, Problem
 from ome.rendering.workload import Model as ModelWait
 from ome.selection import Runtime, Selection, SelectionInput, select_runtime
+from ome.selection.accelerators import AcceleratorChoice, choose_accelerator
 
 BASE_MODEL, CLUSTER_BASE_MODEL = "BaseModel", "ClusterBaseModel"
 NO_NODE_STORES = ("pvc://",)
@@ -48,6 +49,8 @@ class World:
     """For suggestions when a name doesn't exist."""
     model_state: Callable[[Object], ModelState | None] = lambda _model: None
     """What nodes report; None where nothing keeps models on nodes."""
+    accelerators: Mapping[str, Object] = field(default_factory=dict)
+    """The accelerator classes that exist, by name."""
     observed: Observed = field(default_factory=Observed)
     capabilities: Capabilities = field(default_factory=Capabilities)
     may_roll: bool = True
@@ -62,6 +65,7 @@ class Decision:
     model: Object | None = None
     wait: ModelWait = field(default_factory=ModelWait)
     ingress: ingress_rules.Ingress | None = None
+    accelerators: Mapping[str, AcceleratorChoice] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -83,12 +87,18 @@ def decide(world: World) -> Decision:
                 nothing, selection=selection, problem=_selection_problem(selection, model, wait)
             )
     winner = selection.winner if selection else None
+    choices = _accelerators(world, winner.runtime.raw if winner else None)
+    missing = next((choice.problem for choice in choices.values() if choice.problem), None)
+    if missing is not None:
+        problem = Problem(cond.SELECTED, missing.code, missing.message, missing.fix)
+        return replace(nothing, selection=selection, problem=problem)
     given = RenderInput(
         service=world.service,
         config=world.settings,
         model=model,
         runtime=winner.runtime.raw if winner else None,
         entry=winner.entry.raw if winner and winner.entry else None,
+        accelerators={name: made.winner for name, made in choices.items() if made.winner},
         observed=world.observed,
         capabilities=world.capabilities,
         may_roll=world.may_roll,
@@ -106,8 +116,19 @@ def decide(world: World) -> Decision:
         model=model,
         wait=wait,
         ingress=ingress,
+        accelerators=choices,
         warnings=(*warnings, *(selection.warnings if selection else ()), *rendered.warnings),
     )
+
+
+def _accelerators(world: World, runtime: Object | None) -> dict[str, AcceleratorChoice]:
+    """What each component that loads the model gets."""
+    spec = world.service.get("spec") or {}
+    return {
+        name: choose_accelerator(world.service, name, runtime, world.accelerators)
+        for name in (c.ENGINE, c.DECODER)
+        if spec.get(name) is not None
+    }
 
 
 def find_model(world: World) -> tuple[Object | None, Problem | None, tuple[str, ...]]:

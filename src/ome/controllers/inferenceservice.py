@@ -115,6 +115,7 @@ class InferenceServices:
             model=lambda kind, name: cluster.model(kind, name, namespace),
             model_names=lambda: cluster.model_names(namespace),
             model_state=cluster.model_state,
+            accelerators=cluster.accelerator_classes(),
             observed=cluster.observed(service),
             capabilities=self._capabilities,
             may_roll=self._waves.holds(key),
@@ -150,6 +151,7 @@ class InferenceServices:
             answer=asking.answer if asking else None,
             answer_required=self._cluster.settings.completion_probe,
             ingress=decision.ingress,
+            accelerators=decision.accelerators,
         )
         result = build(given)
         self._release_wave(key, result.status, decision)

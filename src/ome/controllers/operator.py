@@ -10,6 +10,7 @@ a child, a pod               the service whose label it carries
 a model                      itself and every service that names it
 a node's report, a node      the models that the report speaks of
 a runtime                    services that name it, and those that choose by themselves
+an accelerator class,
 the configuration            every service
 ============================ ===================================================================
 """
@@ -111,6 +112,7 @@ class Operator:
             informer.add_handler(self._model_changed(kind))
         for informer in cluster.runtimes:
             informer.add_handler(self._runtime_changed)
+        cluster.accelerators.add_handler(self._accelerator_changed)
         cluster.reports.add_handler(self._report_changed)
         cluster.nodes.add_handler(self._node_changed)
         cluster.config.add_handler(self._config_changed)
@@ -172,6 +174,13 @@ class Operator:
     def _config_changed(self, _event: str, _old: Any, _new: Any) -> None:
         for problem in self.cluster.settings.problems:
             log.warning("configuration: %s", problem)
+        self._everything_changed()
+
+    def _accelerator_changed(self, _event: str, old: Any, new: Any) -> None:
+        if old is None or new is None or old["spec"] != new["spec"]:
+            self._everything_changed()
+
+    def _everything_changed(self) -> None:
         for key in self.cluster.services.keys():  # noqa: SIM118 - a method of informers
             self.services.enqueue(key)
 

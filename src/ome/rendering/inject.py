@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ome.api import constants as c
 from ome.apimachinery import quantity
-from ome.apimachinery.objects import Object
+from ome.apimachinery.objects import Object, metadata
+from ome.rendering import accelerate
+from ome.rendering.env import set_env
 from ome.rendering.modelfiles import ModelFiles
 
 
@@ -22,10 +24,18 @@ class Injection:
     legacy_containers: Mapping[str, Object]
     """The runtime's top-level containers by name: they may lend resources."""
     lend_resources: bool
+    accelerator: Object | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """What the matching format entry says about that accelerator class."""
 
 
 def injection(
-    annotations: Mapping[str, str], files: ModelFiles | None, runtime: Object | None, own: Object
+    annotations: Mapping[str, str],
+    files: ModelFiles | None,
+    runtime: Object | None,
+    own: Object,
+    accelerator: Object | None,
+    entry: Mapping[str, Any] | None,
 ) -> Injection:
     """``own`` is the service's part of the component before the merge."""
     unpacked = c.A_INJECT_MODEL_INIT, c.A_FT_MERGED_WEIGHTS
@@ -36,7 +46,16 @@ def injection(
         mount_model=files is not None and all(annotations.get(key) != "true" for key in unpacked),
         legacy_containers={item["name"]: item for item in legacy if item.get("name")},
         lend_resources=not own_runner.get("resources"),
+        accelerator=accelerator,
+        overrides=_overrides(accelerator, entry),
     )
+
+
+def _overrides(accelerator: Object | None, entry: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if accelerator is None:
+        return {}
+    configured: Mapping[str, Any] = (entry or {}).get("acceleratorConfig") or {}
+    return configured.get(metadata(accelerator)["name"]) or {}
 
 
 def into_runner(runner: Object, given: Injection, pods: int) -> None:
@@ -57,6 +76,11 @@ def into_runner(runner: Object, given: Injection, pods: int) -> None:
             runner["volumeMounts"] = [*mounts, dict(files.mount)]
     if given.lend_resources:
         _lend(runner, given.legacy_containers.get(runner.get("name") or ""))
+    if given.accelerator is not None:
+        accelerate.into_runner(
+            runner, given.accelerator, given.overrides, resources=given.lend_resources
+        )
+        return
     gpus = gpu_count(runner)
     if gpus:
         set_env(runner, c.E_PARALLELISM_SIZE, str(gpus * pods))
@@ -80,16 +104,6 @@ def gpu_count(container: Mapping[str, Any]) -> int:
     return 0
 
 
-def set_env(container: Object, name: str, value: str) -> None:
-    """Sets one variable, keeping its place if it is there already."""
-    env = container.setdefault("env", [])
-    for index, item in enumerate(env):
-        if item.get("name") == name:
-            env[index] = {"name": name, "value": value}
-            return
-    env.append({"name": name, "value": value})
-
-
 def add_volume(pod: Object, volume: Object) -> None:
     """Adds a volume unless the pod has one of that name."""
     volumes = pod.get("volumes") or []
@@ -108,17 +122,26 @@ def into_pod(pod: Object, annotations: Mapping[str, str], files: ModelFiles | No
         add_volume(pod, {"name": c.MODEL_EMPTY_DIR_VOLUME, "emptyDir": {"medium": "Memory"}})
 
 
-def node_selector(
-    pod: Object, *, files: ModelFiles | None, runtime: Object | None, own: Object
+def placement(
+    pod: Object,
+    *,
+    files: ModelFiles | None,
+    runtime: Object | None,
+    accelerator: Object | None,
+    own: Object,
 ) -> None:
     """Adds where the pod may run: nodes that have the model, and what runtime and service ask.
 
-    In increasing priority: the merged pod spec, the runtime's top-level selector, the service's.
+    In increasing priority: the merged pod spec, the runtime's top-level selector, that of the
+    accelerator class, the service's.
     """
     selector = dict(pod.get("nodeSelector") or {})
     if files is not None and files.node_label:
         selector.setdefault(files.node_label, c.NODE_MODEL_READY)
     selector.update(((runtime or {}).get("spec") or {}).get("nodeSelector") or {})
+    if accelerator is not None:
+        accelerate.node_selector(selector, accelerator)
+        accelerate.affinity(pod, accelerator, own)
     selector.update(own.get("nodeSelector") or {})
     if selector:
         pod["nodeSelector"] = selector

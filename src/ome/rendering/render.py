@@ -14,7 +14,7 @@ from ome.api import constants as c
 from ome.api import names
 from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Object, annotations_of, metadata
-from ome.rendering import extras, ingress, inject, raw, rollout
+from ome.rendering import env, extras, ingress, inject, raw, rollout
 from ome.rendering.errors import RenderError
 from ome.rendering.facts import Child, Component, Rendered, RenderInput
 from ome.rendering.merge import merged_components, pod_spec_of
@@ -165,6 +165,7 @@ class _RawBuilder:
         self._external = external
         self._is_entry = name == entry
         self._own: Mapping[str, Any] = (given.service.get("spec") or {}).get(name) or {}
+        self._accelerator = given.accelerators.get(name)
         self.warnings: list[str] = []
         self.pending = ""
         service = given.service
@@ -193,17 +194,28 @@ class _RawBuilder:
         if serves:
             if runner is not None:
                 injection = inject.injection(
-                    self._annotations, files, self._given.runtime, dict(self._own)
+                    self._annotations,
+                    files,
+                    self._given.runtime,
+                    dict(self._own),
+                    self._accelerator,
+                    self._given.entry,
                 )
                 inject.into_runner(runner, injection, pods=1)
             inject.into_pod(pod, self._annotations, files)
-            inject.node_selector(pod, files=files, runtime=self._given.runtime, own=dict(self._own))
+            inject.placement(
+                pod,
+                files=files,
+                runtime=self._given.runtime,
+                accelerator=self._accelerator,
+                own=dict(self._own),
+            )
         else:
             account = names.router_account_name(metadata(self._given.service)["name"])
             pod["serviceAccountName"] = account
             if runner is not None:
                 for key, value in sorted((self._part.get("config") or {}).items()):
-                    inject.set_env(runner, key, str(value))
+                    env.set_env(runner, key, str(value))
         index = place_runner(pod, runner, where)
         finish(pod, self._given.service, where)
         return pod, pod["containers"][index]
@@ -257,7 +269,10 @@ class _RawBuilder:
         shared = {
             "model": _model_inputs(self._given.model),
             "runtime": _runtime_inputs(self._given.runtime, self._name),
-            "accelerator": rollout.relevant_spec(self._given.accelerators.get(self._name)),
+            "accelerator": rollout.relevant_spec(self._accelerator),
+            "overrides": (self._given.entry or {}).get("acceleratorConfig")
+            if self._accelerator
+            else None,
         }
         return rollout.Inputs.of(own, shared, self._shared_names())
 

@@ -50,8 +50,13 @@ class Inputs:
     shared_names: str
 
     @classmethod
-    def of(cls, own: Any, shared: Any, shared_names: str) -> Inputs:
-        return cls(digest(own), digest(shared), shared_names)
+    def of(cls, own: Object, shared: Object, shared_names: str) -> Inputs:
+        """What is absent is left out, so that a later kind of input changes no hash by itself."""
+        return cls(digest(_present(own)), digest(_present(shared)), shared_names)
+
+
+def _present(inputs: Object) -> Object:
+    return {key: value for key, value in inputs.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from ome.rendering import ingress as ingress_rules
 from ome.rendering.facts import Component, Observed, Rendered
 from ome.rendering.workload import Model, Verdict, judge
 from ome.selection import Selection
+from ome.selection.accelerators import AcceleratorChoice
 from ome.selection.explain import summary
 
 RENDERED = "Rendered"
@@ -76,6 +77,7 @@ class StatusInput:
     answer: Answer | None = None
     answer_required: bool = False
     ingress: ingress_rules.Ingress | None = None
+    accelerators: Mapping[str, AcceleratorChoice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -309,8 +311,25 @@ def _components(
             if given.ingress is not None:
                 host = ingress_rules.host(given.ingress, given.service, component.base_name)
                 entry["url"] = f"http://{host}"
+        choice = given.accelerators.get(name)
+        if choice is not None and choice.winner is not None:
+            entry["selectedAccelerator"] = _selected(choice)
         found[name] = entry
     return found
+
+
+def _selected(choice: AcceleratorChoice) -> Object:
+    spec = (choice.winner or {}).get("spec") or {}
+    selected: Object = {"acceleratorClass": choice.name, "reason": choice.reason}
+    selector = (spec.get("discovery") or {}).get("nodeSelector")
+    if selector:
+        selected["nodeSelector"] = selector
+    requests = {
+        item["name"]: str(item.get("quantity") or "1") for item in spec.get("resources") or ()
+    }
+    if requests:
+        selected["resourceRequests"] = requests
+    return selected
 
 
 def _model_status(given: StatusInput, verdicts: Mapping[str, Verdict]) -> Object:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-from collections.abc import Mapping
 
-from aiohttp import web
-
-from ome.apimachinery.errors import AlreadyExists, Unauthorized
+from ome.apimachinery.errors import AlreadyExists
 from ome.apimachinery.resources import NAMESPACES
 from ome.standalone.apiserver.admission import Admission
+from ome.standalone.apiserver.auth import Authenticator
 from ome.standalone.apiserver.crds import CrdController
 from ome.standalone.apiserver.engine import Call, Engine
 from ome.standalone.apiserver.listing import Lister
@@ -38,6 +35,7 @@ class Core:
         self.engine = Engine(store, self.registry, admission)
         self.lister = Lister(store)
         self.crds = CrdController(self.engine)
+        self.authenticator = Authenticator(store)
         self.stopping = asyncio.Event()
         self.bookmark_seconds = BOOKMARK_SECONDS
 
@@ -56,15 +54,3 @@ class Core:
 
     async def stop(self) -> None:
         await self.crds.stop()
-
-    def user_of(self, request: web.BaseRequest, tokens: Mapping[str, str]) -> str | None:
-        """Who is asking: None for an anonymous request. Raises 401 for a wrong token."""
-        header = request.headers.get("Authorization", "")
-        if not header:
-            return None
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() == "bearer":
-            for known, user in tokens.items():
-                if hmac.compare_digest(known.encode(), token.strip().encode()):
-                    return user
-        raise Unauthorized("Unauthorized")

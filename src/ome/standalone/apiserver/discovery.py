@@ -17,6 +17,7 @@ from ome.standalone.apiserver.http import respond
 from ome.standalone.apiserver.kinds import ALL_VERBS, Kind
 from ome.standalone.apiserver.registry import Registry
 from ome.standalone.apiserver.requests import negotiate
+from ome.standalone.apiserver.reviews import REVIEWS
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -29,14 +30,6 @@ _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "log": ("", "v1", "Pod", ("get",)),
     "finalize": ("", "v1", "Namespace", ("update",)),
     "token": ("authentication.k8s.io", "v1", "TokenRequest", ("create",)),
-}
-_REVIEWS: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
-    ("authentication.k8s.io", "v1"): (("selfsubjectreviews", "SelfSubjectReview"),),
-    ("authorization.k8s.io", "v1"): (
-        ("selfsubjectaccessreviews", "SelfSubjectAccessReview"),
-        ("selfsubjectrulesreviews", "SelfSubjectRulesReview"),
-        ("subjectaccessreviews", "SubjectAccessReview"),
-    ),
 }
 
 
@@ -114,7 +107,7 @@ class Documents:
 
     def _tree(self) -> dict[str, dict[str, list[Kind]]]:
         tree = self._registry.group_versions()
-        for group, version in _REVIEWS:
+        for group, version in REVIEWS:
             tree.setdefault(group, {}).setdefault(version, [])
         return tree
 
@@ -133,7 +126,7 @@ class Documents:
             listed.append(_legacy(kind))
             for name in subresources_of(kind):
                 listed.append(_legacy_subresource(kind, name))
-        for plural, review in _REVIEWS.get((group, version), ()):
+        for plural, review in REVIEWS.get((group, version), ()):
             listed.append(
                 {"name": plural, "singularName": review.lower(), "namespaced": False,
                  "kind": review, "verbs": ["create"]}
@@ -245,7 +238,7 @@ def _reviews(group: str, version: str) -> list[Object]:
             "singularResource": review.lower(),
             "verbs": ["create"],
         }
-        for plural, review in _REVIEWS.get((group, version), ())
+        for plural, review in REVIEWS.get((group, version), ())
     ]
 
 

@@ -63,6 +63,7 @@ class Kind:
     selectable: tuple[str, ...] = ()
     """Fields besides name and namespace that a field selector can use."""
     custom: bool = False
+    served: bool = True
     storage: bool = True
     deprecated: str = ""
     """For a deprecated version: the warning that every request gets."""

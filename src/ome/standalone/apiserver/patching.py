@@ -29,11 +29,6 @@ def check_type(kind: Kind, media: str) -> str:
     return media
 
 
-def merge_like(media: str) -> str:
-    """For a virtual object such as Scale, which has no lists to merge by key."""
-    return MERGE_PATCH if media == STRATEGIC_PATCH else media
-
-
 def patched(kind: Kind, media: str, obj: Object, patch: Any) -> Object:
     """The object with a patch applied. Raises 400 or 422."""
     if media == JSON_PATCH:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from ome.apimachinery.errors import Forbidden, MethodNotAllowed
-from ome.standalone.apiserver import discovery, reading, subresources, writing
+from ome.standalone.apiserver import discovery, reading, reviews, subresources, writing
 from ome.standalone.apiserver.context import Context
 from ome.standalone.apiserver.core import Core
-from ome.standalone.apiserver.http import respond_object
+from ome.standalone.apiserver.http import respond
+from ome.standalone.apiserver.openapi import OpenApi
 from ome.standalone.apiserver.requests import Query, parse_path, unknown_path
 
 _HEALTH = frozenset({"/healthz", "/livez", "/readyz"})
@@ -19,6 +20,7 @@ class Router:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._documents = discovery.Documents(core.registry, core.version)
+        self._openapi = OpenApi(core.registry, core.version)
 
     async def handle(self, request: web.BaseRequest, user: str | None) -> web.StreamResponse:
         path = request.path
@@ -33,15 +35,20 @@ class Router:
             if request.method not in ("GET", "HEAD"):
                 raise MethodNotAllowed("the server does not allow this method on the resource")
             return document
+        if path.startswith("/openapi/"):
+            body = await self._openapi.find(path)
+            if body is None:
+                raise unknown_path()
+            return respond(body)
         return await self._resource(request, path, user or "system:anonymous")
 
     async def _resource(self, request: web.BaseRequest, path: str, user: str) -> web.StreamResponse:
         target = parse_path(path)
         if target is None:
             raise unknown_path()
-        review = await subresources.review(request, target, user)
-        if review is not None:
-            return respond_object(review, status=201)
+        answer = await reviews.review(request, target, user)
+        if answer is not None:
+            return answer
         kind = self._core.registry.find(target.group, target.version, target.plural)
         if kind is None:
             raise unknown_path()

@@ -53,7 +53,6 @@ class ApiServer:
         self.core = Core(store, admission, log_source, version)
         self._router = Router(self.core)
         self._runners: list[web.ServerRunner] = []
-        self._tokens: Mapping[str, str] = {}
         self.tls_port = 0
         self._unix_socket: Path | None = None
 
@@ -64,7 +63,7 @@ class ApiServer:
         tokens: Mapping[str, str] | None = None,
     ) -> None:
         """Fill an empty store with the default namespaces, then listen."""
-        self._tokens = dict(tokens or {})
+        self.core.authenticator.fixed = dict(tokens or {})
         await self.core.start()
         try:
             if unix_socket is not None:
@@ -122,7 +121,11 @@ class ApiServer:
         return await self._serve(request, ADMIN)
 
     async def _serve_tls(self, request: web.BaseRequest) -> web.StreamResponse:
-        return await self._serve(request, self.core.user_of(request, self._tokens))
+        try:
+            user = self.core.authenticator.user(request.headers.get("Authorization", ""))
+        except StatusError as error:
+            return error_response(error)
+        return await self._serve(request, user)
 
     async def _serve(self, request: web.BaseRequest, user: str | None) -> web.StreamResponse:
         try:

@@ -2,8 +2,11 @@
 
 The wheel ``xllamacpp`` brings the server but no program; this is the program. It answers
 ``/health``, ``/metrics`` and the OpenAI paths under ``/v1``. It never uses the network except to
-listen. Exit codes: 0 after SIGTERM or SIGINT, 1 with one line ``error: <cause>`` as the last line
-on stderr, 2 for a wrong command line.
+listen.
+
+SIGTERM or SIGINT: requests that are being answered are finished, within ``--drain-seconds``; a
+second signal ends that at once. Exit codes: 0 after a signal, 1 with one line ``error: <cause>`` as
+the last line on stderr, 2 for a wrong command line.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import signal
 import socket
 import sys
 import threading
+import time
+import urllib.request
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -35,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=int, default=0, help="0: one per core")
     p.add_argument("--gpu-layers", type=int, default=-1, help="-1: as many as fit")
     p.add_argument("--cache-ram", type=int, default=DEFAULT_CACHE_MIB, help="MiB of prompt cache")
+    p.add_argument("--drain-seconds", type=float, default=20.0, help="for requests under way")
     p.add_argument("--embedding", action="store_true", help="serve embeddings only")
     p.add_argument("--reranking", action="store_true", help="serve reranking only")
     return p
@@ -93,11 +99,27 @@ def serve(options: argparse.Namespace, model: Path) -> object:
     return xllamacpp.Server(params)
 
 
+def busy(address: str) -> bool:
+    """Whether a request is being answered or waits for its turn."""
+    try:
+        with urllib.request.urlopen(f"{address}/metrics", timeout=2) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return False
+    counts = ("llamacpp:requests_processing ", "llamacpp:requests_deferred ")
+    return any(float(x.rpartition(" ")[2]) > 0 for x in lines if x.startswith(counts))
+
+
 def main(arguments: list[str] | None = None) -> None:
     options = parser().parse_args(arguments)
 
+    asked = threading.Event()
+    state = {"serving": False}
+
     def leave(_signal: int, _frame: FrameType | None) -> None:
-        os._exit(0)  # the C++ threads hold nothing that must be saved
+        if not state["serving"] or asked.is_set():
+            os._exit(0)  # the C++ threads hold nothing that must be saved
+        asked.set()
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
@@ -128,8 +150,13 @@ def main(arguments: list[str] | None = None) -> None:
         cause = gguf.diagnose(model) or check_address(options.host, options.port)
         fail(cause or f"llama.cpp could not serve {model} ({server}); its reason is printed above")
     address = getattr(server, "listening_address", "")
+    state["serving"] = True
     print(f"ready {address} {model}", flush=True)  # noqa: T201 - this is a program
-    threading.Event().wait()
+    asked.wait()
+    end = time.monotonic() + options.drain_seconds
+    while time.monotonic() < end and busy(str(address)):
+        time.sleep(0.05)
+    os._exit(0)
 
 
 if __name__ == "__main__":

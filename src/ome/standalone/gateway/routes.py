@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ome.api.constants import ENGINE, ROUTER
+from ome.api.names import component_service_name, truncate_dns
 from ome.apimachinery.objects import Key, condition, is_deleting, key_of, labels_of, metadata
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
@@ -127,9 +129,10 @@ def read_service(obj: Mapping[str, Any]) -> Service:
 
 
 def _backends(name: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Kubernetes Services, by the names that the operator gives them."""
     if spec.get("router") is not None:
-        return (f"{name}-router",)
-    return (f"{name}-engine", name)
+        return (component_service_name(name, ROUTER),)
+    return (component_service_name(name, ENGINE), truncate_dns(name))
 
 
 def read_endpoints(obj: Mapping[str, Any]) -> Iterable[Endpoint]:

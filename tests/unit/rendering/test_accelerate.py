@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from ome.rendering.accelerate import into_runner, merged_args
+
+
+@pytest.mark.parametrize(
+    ("base", "override", "merged"),
+    [
+        (["--a", "1", "--b=2", "--c"], ["--b=3"], ["--a", "1", "--b=3", "--c"]),
+        (["--a", "1"], ["--a", "2", "--new"], ["--a", "2", "--new"]),
+        (["--a 1", "pos"], ["--a 2"], ["--a 2", "pos"]),
+        ([], ["--x"], ["--x"]),
+        (["--a"], [], ["--a"]),
+        (
+            ["python -m x \\\n  --a 1 \\\n  --b 2"],
+            ["--b 3", "--c"],
+            ["python -m x \\\n--a 1 \\\n--b 3 \\\n--c"],
+        ),
+    ],
+)
+def test_arguments_are_merged_flag_by_flag(
+    base: list[str], override: list[str], merged: list[str]
+) -> None:
+    assert merged_args(base, override) == merged
+
+
+def test_parallelism_replaces_what_is_there_and_adds_nothing() -> None:
+    overrides = {"tensorParallelismOverride": {"tensorParallelSize": 8, "pipelineParallelSize": 2}}
+    runner = {"command": ["run", "--tp-size", "1"], "args": ["--tp-mode=x"]}
+    into_runner(runner, {"metadata": {"name": "a"}}, overrides, resources=False)
+    assert runner == {"command": ["run", "--tp-size", "8"], "args": ["--tp-mode=x"]}
+    script = {"args": ["serve --tensor-parallel-size 4 --x"]}
+    into_runner(script, {"metadata": {"name": "a"}}, overrides, resources=False)
+    assert script == {"args": ["serve --tensor-parallel-size 8 --x"]}
+
+
+def test_resources_of_the_class_are_added_and_a_count_of_the_runtime_stays() -> None:
+    accelerator = {
+        "metadata": {"name": "a"},
+        "spec": {"resources": [{"name": "nvidia.com/gpu"}, {"name": "rdma/hca", "quantity": "2"}]},
+    }
+    runner = {"resources": {"limits": {"nvidia.com/gpu": 8}, "requests": {"nvidia.com/gpu": 8}}}
+    into_runner(runner, accelerator, {"environmentOverride": {"B": 1, "A": "x"}}, resources=True)
+    both = {"nvidia.com/gpu": 8, "rdma/hca": "2"}
+    assert runner["resources"] == {"limits": both, "requests": both}
+    assert runner["env"] == [{"name": "A", "value": "x"}, {"name": "B", "value": "1"}]
