@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.standalone.nodehome import NODE, Home, api, host_pod, is_ready, phase, until
 
 from ome.apimachinery.errors import NotFound
 from ome.apimachinery.objects import Object, condition, owner_reference
@@ -23,7 +24,6 @@ from ome.apimachinery.resources import (
     REPLICA_SETS,
     SERVICES,
 )
-from tests.standalone.nodehome import NODE, Home, api, host_pod, is_ready, phase, until
 
 PORT = 18090
 

@@ -146,10 +146,12 @@ def test_what_host_processes_do_not_get_is_listed() -> None:
     pod = {
         "spec": {
             "securityContext": {"runAsUser": 1000, "runAsNonRoot": True},
-            "containers": [{"name": "c", "resources": {"limits": {"memory": "1Gi", "nvidia.com/gpu": 1}}}],
+            "containers": [
+                {"name": "c", "resources": {"limits": {"memory": "1Gi", "nvidia.com/gpu": 1}}}
+            ],
             "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}],
         }
-    }  # fmt: skip
+    }
     text = "; ".join(not_enforced(pod))
     assert "memory" in text
     assert "runAsUser" in text

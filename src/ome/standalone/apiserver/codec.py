@@ -14,6 +14,10 @@ import msgspec
 from ome.apimachinery.errors import BadRequest, StatusError
 from ome.apimachinery.objects import Object
 
+JSON = "application/json"
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
 MAX_BODY = 3 << 20
 MAX_DEPTH = 128
 
@@ -53,9 +57,13 @@ def decode_body(data: bytes, *, yaml: bool = False) -> Any:
     return value
 
 
-def decode_object(data: bytes, *, yaml: bool = False) -> Object:
+def decode_object(data: bytes, media: str = JSON) -> Object:
     """An object from a request body; anything but a mapping is refused."""
-    value = decode_body(data, yaml=yaml)
+    if media == PROTOBUF:
+        from ome.standalone.apiserver import protobody  # late: few clients send it
+
+        return protobody.decode(data)
+    value = decode_body(data, yaml=media == YAML)
     if not isinstance(value, dict):
         raise BadRequest(f"the request body must be an object, not {_type_name(value)}")
     return value

@@ -150,13 +150,12 @@ class CrdController:
 
 
 def kinds_of(crd: Object, store: Store) -> list[Kind]:
-    """The kinds that a stored CRD defines, one for each served version."""
+    """The kinds that a stored CRD defines, one for each version."""
     spec, name = crd["spec"], crd["metadata"]["name"]
     revision = int(crd["metadata"]["resourceVersion"])
     return [
         _kind(spec, version, revision, _reader(store, name, version["name"]))
         for version in spec["versions"]
-        if version.get("served")
     ]
 
 
@@ -197,6 +196,7 @@ def _kind(spec: Object, version: Object, revision: int, read: Callable[[], Objec
             f["jsonPath"].removeprefix(".") for f in version.get("selectableFields") or ()
         ),
         custom=True,
+        served=bool(version.get("served")),
         storage=bool(version.get("storage")),
         deprecated=deprecated,
         columns=_columns(version.get("additionalPrinterColumns")),

@@ -9,6 +9,7 @@ from typing import Final
 
 from ome.apimachinery import definitions
 from ome.apimachinery import resources as r
+from ome.apimachinery.jsonvalues import shared
 from ome.apimachinery.objects import Object, Resource
 from ome.apimachinery.schema import Schema
 
@@ -63,6 +64,7 @@ class Kind:
     selectable: tuple[str, ...] = ()
     """Fields besides name and namespace that a field selector can use."""
     custom: bool = False
+    served: bool = True
     storage: bool = True
     deprecated: str = ""
     """For a deprecated version: the warning that every request gets."""
@@ -85,7 +87,8 @@ class Kind:
     def schema(self) -> Schema:
         """Made when the kind is first written, because it costs memory."""
         if self.custom:
-            return Schema.from_crd(self.raw_schema())
+            # The pod specs in a schema are one in memory.
+            return Schema.from_crd(shared(self.raw_schema()))
         return definitions.schema_for(self.resource)
 
     @property
