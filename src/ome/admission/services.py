@@ -240,6 +240,9 @@ def _reference_warnings(obj: Object, view: View) -> list[str]:
         *view.list(o.CLUSTER_SERVING_RUNTIMES),
     ]
     selection = select_runtime(SelectionInput(obj, model, runtimes))
+    if selection.winner is None and runtimes and model is not None and _undescribed(model):
+        # Nothing is wrong: a node reads the model's files first. The status says so meanwhile.
+        return found
     if selection.winner is None:
         assert selection.problem is not None
         found.append(f"{selection.problem.message}. What to do: {selection.problem.fix}")
@@ -248,6 +251,12 @@ def _reference_warnings(obj: Object, view: View) -> list[str]:
             f"Runtime {selection.winner.name} will be auto-selected for model {model_name}"
         )
     return found + list(selection.warnings)
+
+
+def _undescribed(model: Object) -> bool:
+    """Whether the model says nothing yet that runtimes are chosen by."""
+    spec = model.get("spec") or {}
+    return not (spec.get("modelFormat") or {}).get("name") and not spec.get("modelArchitecture")
 
 
 def _model(spec: Mapping[str, Any], namespace: str, view: View) -> Object | None:

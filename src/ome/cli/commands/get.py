@@ -121,9 +121,9 @@ def _table(output: Output, found: Sequence[Object], form: str) -> None:
     if form == "table" and output.out.isatty():
         rows = [tuple(cell if len(cell) <= 90 else f"{cell[:89]}…" for cell in r) for r in rows]
     if form == "wide" and found[0]["kind"] == "InferenceService":
-        columns = (*columns, "URL")
+        columns = (*columns[:-1], "URL", columns[-1])
         urls = [(o.get("status") or {}).get("url") or "" for o in found]
-        rows = [(*r, url) for r, url in zip(rows, urls, strict=True)]
+        rows = [(*r[:-1], url, r[-1]) for r, url in zip(rows, urls, strict=True)]
     output.table(columns, rows)
 
 
@@ -138,6 +138,7 @@ def _server_table(
     """Kinds that are not ours look as the API server shows them."""
     rows: list[tuple[str, ...]] = []
     headers: tuple[str, ...] = ()
+    everywhere = resource.namespaced and not namespace
     for name in names or ("",):
         table = api.table(resource, namespace, name=name, labels=labels)
         if "columnDefinitions" not in table:
@@ -145,9 +146,14 @@ def _server_table(
         columns = table.get("columnDefinitions") or ()
         shown = [i for i, c in enumerate(columns) if not c.get("priority")]
         headers = tuple(str(columns[i]["name"]).upper() for i in shown)
+        if everywhere:
+            headers = ("NAMESPACE", *headers)
         for entry in table.get("rows") or ():
             cells = entry["cells"]
-            rows.append(tuple("" if cells[i] is None else str(cells[i]) for i in shown))
+            row = tuple("" if cells[i] is None else str(cells[i]) for i in shown)
+            if everywhere:
+                row = (str(entry["object"]["metadata"].get("namespace", "")), *row)
+            rows.append(row)
     if not rows:
         output.say(f"no {resource.plural} found")
     else:
@@ -158,11 +164,8 @@ def _plain_table(answer: Object) -> Object:
     """The least there is to show, where a server has no table for a kind."""
     now = time.time()
     items = answer["items"] if isinstance(answer.get("items"), list) else [answer]
-    columns = [{"name": "Namespace"}, {"name": "Name"}, {"name": "Age"}]
-    rows = [
-        {"cells": [o["metadata"].get("namespace"), o["metadata"]["name"], views.age(o, now)]}
-        for o in items
-    ]
+    columns = [{"name": "Name"}, {"name": "Age"}]
+    rows = [{"cells": [o["metadata"]["name"], views.age(o, now)], "object": o} for o in items]
     return {"columnDefinitions": columns, "rows": rows}
 
 
