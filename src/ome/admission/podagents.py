@@ -4,8 +4,8 @@
 * ``fine-tuned-adapter`` (init container) fetches fine-tuned weights from Oracle's object storage;
 * ``serving-sidecar`` (container) fetches such weights while the engine runs.
 
-Each is added once: where the pod has a container of that name, only what it needs around it (the
-volume) is seen to. They share the volume ``model-empty-dir``, which is added where it is missing.
+Each is added once: a container of that name that is there already stays as it is. They share the
+volume ``model-empty-dir``, which is added where it is missing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ome.admission import podconfig
 from ome.admission.podedit import add_volume, named
 from ome.api import constants as c
 from ome.api import names, storage_uri
+from ome.api.config import Agent
 from ome.apimachinery import quantity
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object, annotations_of, labels_of
@@ -29,16 +30,19 @@ _TENSORRT_LLM: Final = "tensorrtllm"
 _MERGED_SUFFIX: Final = "-merged-weight"
 
 
-def inject_model_init(pod: Object, config: Mapping[str, Any], errors: list[FieldError]) -> None:
+def inject_model_init(pod: Object, config: podconfig.Data, errors: list[FieldError]) -> None:
     annotations = annotations_of(pod)
     if annotations.get(c.A_INJECT_MODEL_INIT) != "true":
         return
     spec = pod["spec"]
     if named(spec.get("initContainers"), c.MODEL_INIT_CONTAINER) is not None:
         return
-    section, found = podconfig.read_section(podconfig.ModelInit, podconfig.MODEL_INIT, config)
+    key = "modelInit"
+    settings, found = podconfig.read_one(config, key)
+    section = settings.model_init
+    podconfig.check_agent(section, key, found)
     main = _main(pod, c.MODEL_INIT_CONTAINER, found, c.MAIN_CONTAINER, c.TRAINER_CONTAINER)
-    _check_identity(pod, section, podconfig.MODEL_INIT, found)
+    _check_identity(pod, section, key, found)
     model = _annotation(annotations, c.A_BASE_MODEL_NAME, "the model's name", found)
     volume = names.volume_name(model) if model else ""
     if model and named(spec.get("volumes"), model, volume) is None:
@@ -93,7 +97,7 @@ def inject_model_init(pod: Object, config: Mapping[str, Any], errors: list[Field
 
 
 def inject_fine_tuned_adapter(
-    pod: Object, config: Mapping[str, Any], weights: Weights, errors: list[FieldError]
+    pod: Object, config: podconfig.Data, weights: Weights, errors: list[FieldError]
 ) -> None:
     annotations = annotations_of(pod)
     name = annotations.get(c.A_INJECT_FINE_TUNED_ADAPTER)
@@ -101,8 +105,10 @@ def inject_fine_tuned_adapter(
         return
     if named(pod["spec"].get("initContainers"), c.FINE_TUNED_ADAPTER_CONTAINER) is not None:
         return
-    key = podconfig.FINE_TUNED_ADAPTER
-    section, found = podconfig.read_section(podconfig.FineTunedAdapter, key, config)
+    key = "fineTunedAdapter"
+    settings, found = podconfig.read_one(config, key)
+    section = settings.fine_tuned_adapter
+    podconfig.check_agent(section, key, found)
     main = _main(pod, c.FINE_TUNED_ADAPTER_CONTAINER, found, c.MAIN_CONTAINER)
     _check_identity(pod, section, key, found)
     where = _weight_location(name, weights, found)
@@ -133,16 +139,16 @@ def inject_fine_tuned_adapter(
     _append(pod, "initContainers", container)
 
 
-def inject_serving_sidecar(
-    pod: Object, config: Mapping[str, Any], errors: list[FieldError]
-) -> None:
+def inject_serving_sidecar(pod: Object, config: podconfig.Data, errors: list[FieldError]) -> None:
     annotations = annotations_of(pod)
     if annotations.get(c.A_INJECT_SERVING_SIDECAR) != "true":
         return
     if named(pod["spec"].get("containers"), c.SERVING_SIDECAR_CONTAINER) is not None:
         return
-    key = podconfig.SERVING_SIDECAR
-    section, found = podconfig.read_section(podconfig.ServingSidecar, key, config)
+    key = "servingSidecar"
+    settings, found = podconfig.read_one(config, key)
+    section = settings.serving_sidecar
+    podconfig.check_agent(section, key, found)
     main = _main(pod, c.SERVING_SIDECAR_CONTAINER, found, c.MAIN_CONTAINER)
     _check_identity(pod, section, key, found)
     strategy = _annotation(annotations, c.A_FT_STRATEGY, "how the weights were tuned", found)
@@ -184,7 +190,7 @@ def order_init_containers(pod: Object) -> None:
 def _container(
     name: str,
     command: str,
-    section: podconfig.AgentSection,
+    section: Agent,
     main: Object,
     env: Mapping[str, str],
     mounts: list[Object],
@@ -194,7 +200,7 @@ def _container(
         "image": section.image,
         "args": [command, *_CONFIG_FILE],
         "env": [{"name": key, "value": value} for key, value in env.items()],
-        "resources": section.resources(),
+        "resources": section.requirements(),
         "volumeMounts": [dict(mount) for mount in mounts],
     }
     if main.get("securityContext") is not None:
@@ -226,9 +232,7 @@ def _main(pod: Object, added: str, errors: list[FieldError], *wanted: str) -> Ob
     return found or {}
 
 
-def _check_identity(
-    pod: Object, section: podconfig.AgentSection, key: str, errors: list[FieldError]
-) -> None:
+def _check_identity(pod: Object, section: Agent, key: str, errors: list[FieldError]) -> None:
     if section.auth_type != c.AUTH_OKE_WORKLOAD_IDENTITY or pod["spec"].get("serviceAccountName"):
         return
     errors.append(
@@ -241,7 +245,7 @@ def _check_identity(
     )
 
 
-def _identify(pod: Object, section: podconfig.AgentSection) -> None:
+def _identify(pod: Object, section: Agent) -> None:
     if section.auth_type == c.AUTH_OKE_WORKLOAD_IDENTITY:
         pod["spec"]["automountServiceAccountToken"] = True
 

@@ -1,24 +1,18 @@
 """RDMA: what lets a container reach the InfiniBand or RoCE devices of its node.
 
 A pod asks for it by annotation and names a *profile*. ``oci-roce`` is built in. Others come from
-the configuration, which may also change the built-in one: key ``rdmaProfiles`` of the ConfigMap
-``inferenceservice-config`` is a JSON object from profile name to ::
-
-    {"volumes": [...], "volumeMounts": [...], "env": {"NCCL_DEBUG": "WARN"},
-     "capabilities": ["IPC_LOCK"], "privileged": false}
-
+the section ``rdma`` of the configuration, which may also replace the built-in one.
 What the pod's author wrote stays: environment variables, mounts, volumes, and ``privileged``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from ome.admission import podconfig
 from ome.admission.podedit import add_env, add_mount, add_volume, named
 from ome.api import constants as c
+from ome.api.config import RdmaProfile
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object, annotations_of
 
@@ -26,18 +20,7 @@ _ADAPTERS: Final = (0, 1, *range(3, 11), *range(12, 18))
 _NEEDS_ESCALATION: Final = "CAP_SYS_ADMIN"
 
 
-@dataclass(frozen=True)
-class Profile:
-    """What is added. ``privileged`` False adds nothing; a container may still be so by itself."""
-
-    volumes: tuple[Object, ...] = ()
-    volume_mounts: tuple[Object, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    capabilities: tuple[str, ...] = ()
-    privileged: bool = False
-
-
-OCI_ROCE: Final = Profile(
+OCI_ROCE: Final = RdmaProfile(
     volumes=(
         {"name": "dshm", "emptyDir": {"medium": "Memory"}},
         {"name": "devinf", "hostPath": {"path": "/dev/infiniband"}},
@@ -76,7 +59,7 @@ BUILT_IN: Final = {c.RDMA_PROFILE_OCI_ROCE: OCI_ROCE}
 
 
 def inject_rdma(
-    pod: Object, config: Mapping[str, Any], errors: list[FieldError], warnings: list[str]
+    pod: Object, config: podconfig.Data, errors: list[FieldError], warnings: list[str]
 ) -> None:
     annotations = annotations_of(pod)
     if annotations.get(c.A_RDMA_AUTO_INJECT) != "true":
@@ -90,7 +73,8 @@ def inject_rdma(
             f"name the right one in the annotation {c.A_RDMA_CONTAINER}"
         )
         return
-    profile = _profile(annotations.get(c.A_RDMA_PROFILE) or c.RDMA_PROFILE_OCI_ROCE, config, errors)
+    name = annotations.get(c.A_RDMA_PROFILE) or c.RDMA_PROFILE_OCI_ROCE
+    profile = _profile(name, config, errors, warnings)
     if profile is None or not _secure(container, profile, errors, warnings):
         return
     for mount in profile.volume_mounts:
@@ -104,63 +88,48 @@ def inject_rdma(
     add_env(container, [{"name": k, "value": profile.env[k]} for k in sorted(profile.env)])
 
 
-def _profile(name: str, config: Mapping[str, Any], errors: list[FieldError]) -> Profile | None:
-    raw, problems = podconfig.json_section(podconfig.RDMA_PROFILES, config)
-    if name not in raw and name in BUILT_IN:
-        return BUILT_IN[name]
-    if problems:
+def _profile(
+    name: str, config: podconfig.Data, errors: list[FieldError], warnings: list[str]
+) -> RdmaProfile | None:
+    """A broken configuration stops only those who need what it should say."""
+    settings, problems = podconfig.read_one(config, "rdma")
+    configured = settings.rdma.profiles.get(name)
+    if configured is not None:
+        problems += _nameless(name, configured)
+    if problems and name not in BUILT_IN:
         errors += problems
         return None
-    if name not in raw:
-        known = ", ".join(sorted({*BUILT_IN, *raw}))
-        errors.append(
-            FieldError(
-                f"metadata.annotations[{c.A_RDMA_PROFILE}]",
-                f"there is no RDMA profile {name!r}; known are {known}. More can be defined under "
-                f"the key {podconfig.RDMA_PROFILES} of the ConfigMap {c.INFERENCE_SERVICE_CONFIG}",
-                "FieldValueNotSupported",
-            )
+    warnings += [str(problem) for problem in problems]
+    if configured is not None and not problems:
+        return configured
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    known = ", ".join(sorted({*BUILT_IN, *settings.rdma.profiles}))
+    errors.append(
+        FieldError(
+            f"metadata.annotations[{c.A_RDMA_PROFILE}]",
+            f"there is no RDMA profile {name!r}; known are {known}. More can be defined at "
+            f"{podconfig.section_path('rdma', 'profiles')}",
+            "FieldValueNotSupported",
         )
-        return None
-    return _read_profile(name, raw[name], errors)
-
-
-def _read_profile(name: str, raw: Any, errors: list[FieldError]) -> Profile | None:
-    def wrong(where: str, text: str) -> None:
-        path = podconfig.section_path(podconfig.RDMA_PROFILES, f"{name}{where}")
-        errors.append(FieldError(path, text))
-
-    before = len(errors)
-    if not isinstance(raw, dict):
-        wrong("", "must be a JSON object")
-        return None
-    for key in ("volumes", "volumeMounts"):
-        items = raw.get(key, [])
-        if not isinstance(items, list) or not all(
-            isinstance(item, dict) and isinstance(item.get("name"), str) for item in items
-        ):
-            wrong(f".{key}", "must be a list of objects with names, as in a pod")
-    env = raw.get("env", {})
-    if not isinstance(env, dict) or not all(isinstance(value, str) for value in env.values()):
-        wrong(".env", 'must be an object of texts, for example {"NCCL_DEBUG": "INFO"}')
-    added = raw.get("capabilities", [])
-    if not isinstance(added, list) or not all(isinstance(item, str) for item in added):
-        wrong(".capabilities", 'must be a list of texts, for example ["IPC_LOCK"]')
-    if not isinstance(raw.get("privileged", False), bool):
-        wrong(".privileged", "must be true or false")
-    if len(errors) > before:
-        return None
-    return Profile(
-        tuple(raw.get("volumes", ())),
-        tuple(raw.get("volumeMounts", ())),
-        env,
-        tuple(added),
-        raw.get("privileged", False),
     )
+    return None
+
+
+def _nameless(name: str, profile: RdmaProfile) -> list[FieldError]:
+    return [
+        FieldError(
+            podconfig.section_path("rdma", f"profiles[{name}].{key}"),
+            "each needs a name",
+            "FieldValueRequired",
+        )
+        for key, items in (("volumes", profile.volumes), ("volumeMounts", profile.volume_mounts))
+        if not all(isinstance(item.get("name"), str) for item in items)
+    ]
 
 
 def _secure(
-    container: Object, profile: Profile, errors: list[FieldError], warnings: list[str]
+    container: Object, profile: RdmaProfile, errors: list[FieldError], warnings: list[str]
 ) -> bool:
     """Capabilities and ``privileged``. False, with an error, where the container forbids them."""
     context = dict(container.get("securityContext") or {})

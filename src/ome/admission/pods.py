@@ -48,7 +48,7 @@ def concerns(pod: Mapping[str, Any]) -> bool:
     return c.L_INFERENCE_SERVICE in labels or c.L_TRAINING_JOB in labels
 
 
-def mutate_pod(pod: Object, config: Mapping[str, Any] | None, weights: Weights) -> PodReview:
+def mutate_pod(pod: Object, config: podconfig.Data | None, weights: Weights) -> PodReview:
     """``config`` is ``data`` of the ConfigMap; None where there is none."""
     if not concerns(pod):
         return PodReview(pod, [], [])
@@ -68,17 +68,25 @@ def mutate_pod(pod: Object, config: Mapping[str, Any] | None, weights: Weights) 
     return PodReview(patched, [], warnings)
 
 
-def add_metrics(pod: Object, config: Mapping[str, Any], warnings: list[str]) -> None:
+def add_metrics(pod: Object, config: podconfig.Data, warnings: list[str]) -> None:
     """Where Prometheus finds the pod's metrics, and whether Knative's proxy gathers them.
 
     A broken section stops no pod: it is a warning, and the pod's own annotations count.
     """
-    section, problems = podconfig.read_section(
-        podconfig.MetricsAggregator, podconfig.METRICS_AGGREGATOR, config
-    )
+    settings, problems = podconfig.read_one(config, "metricsAggregator")
     warnings += [str(problem) for problem in problems]
-    aggregate = _switch(pod, c.A_ENABLE_METRIC_AGGREGATION, section.enable_metric_aggregation)
-    scrape = _switch(pod, c.A_ENABLE_PROMETHEUS_SCRAPING, section.enable_prometheus_scraping)
+    section = settings.metrics_aggregator
+    given = section.raw
+    aggregate = _switch(
+        pod,
+        c.A_ENABLE_METRIC_AGGREGATION,
+        section.enable_metric_aggregation if given.get("enableMetricAggregation") else "",
+    )
+    scrape = _switch(
+        pod,
+        c.A_ENABLE_PROMETHEUS_SCRAPING,
+        section.enable_prometheus_scraping if given.get("enablePrometheusScraping") else "",
+    )
     proxy = named(pod["spec"].get("containers"), c.QUEUE_PROXY_CONTAINER)
     if aggregate and proxy is not None:
         _aggregate(proxy, annotations_of(pod))

@@ -250,7 +250,7 @@ class _Transfer:
         return result
 
     def _begin(self, wanted: Manifest, *, keep_counts: bool) -> None:
-        """Set the totals. A staged source that told of its bytes has them; what follows is local."""
+        """Set the totals. What a staged source has told of is here already; the rest is local."""
         self.meter.total_files = len(wanted.files)
         if keep_counts:
             self.meter.total_bytes = max(self.meter.total_bytes, self.meter.completed_bytes)

@@ -460,3 +460,23 @@ async def test_a_crd_can_not_replace_a_built_in_kind(api: Home) -> None:
     answer = await api("POST", CRDS, body)
     assert answer.status == 422
     assert "is a built-in kind" in answer.message
+
+
+async def test_large_crds_are_kept_whole(api: Home) -> None:
+    """Above 64 kB equal parts of an object are one in memory; nobody may notice."""
+    part = {"type": "object", "properties": {
+        f"field{n}": {"type": "string", "description": "words " * 8, "default": str(n)}
+        for n in range(100)}}  # fmt: skip
+    definition = crd()
+    version = definition["spec"]["versions"][0]
+    parts = dict.fromkeys(("a", "b", "c", "d", "e", "f", "g", "h"), part)
+    version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"] = parts
+    made = await api.ok("POST", CRDS, definition)
+    assert made["spec"]["versions"][0]["schema"] == version["schema"]
+    patch = {"metadata": {"labels": {"x": "y"}}}
+    patched = await api.ok("PATCH", f"{CRDS}/widgets.example.com", patch, type=MERGE)
+    assert patched["spec"] == made["spec"]
+    live = await api.ok("POST", WIDGETS, widget("w", a={"field1": "own"}, b={}))
+    assert live["spec"]["a"]["field1"] == "own"
+    assert live["spec"]["b"]["field1"] == "1"
+    assert len(live["spec"]["b"]) == 100
