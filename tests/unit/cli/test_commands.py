@@ -127,6 +127,9 @@ def test_formats(ome: Ome, server: Server) -> None:
     ome("apply", "-f", EXAMPLE)
     one = json.loads(ome("get", "isvc", "smollm2", "-o", "json").out)
     assert one["metadata"]["name"] == "smollm2"
+    assert "managedFields" not in one["metadata"]
+    told = ome("get", "isvc", "smollm2", "-o", "json", "--show-managed-fields").out
+    assert "managedFields" in json.loads(told)["metadata"]
     everything = json.loads(ome("get", "-o", "json").out)
     assert [o["kind"] for o in everything["items"]] == ["ClusterBaseModel", "InferenceService"]
     assert ome("get", "services", "-o", "name").out == "inferenceservice.ome.io/smollm2\n"

@@ -37,6 +37,7 @@ _OVERVIEW = (
 @click.argument("names", nargs=-1)
 @click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="All namespaces.")
 @click.option("-l", "--selector", "labels", default="", metavar="QUERY", help="By labels.")
+@click.option("--show-managed-fields", "managed", is_flag=True, help="In json and yaml.")
 @format_option()
 @target
 def command(
@@ -45,12 +46,13 @@ def command(
     names: tuple[str, ...],
     everywhere: bool,
     labels: str,
+    managed: bool,
     form: str,
 ) -> None:
     """Show models, runtimes and services with READY and WHY, or the objects of one KIND."""
     api = context.api()
     if kind is None:
-        _overview(api, context.output, labels, form)
+        _overview(api, context.output, labels, form, managed=managed)
         return
     if "/" in kind and not names:
         kind, _, name = kind.partition("/")
@@ -70,10 +72,10 @@ def command(
         else:
             _table(context.output, found, form)
     else:
-        _print(context.output, found, form, single=len(names) == 1)
+        _print(context.output, found, form, single=len(names) == 1, managed=managed)
 
 
-def _overview(api: Api, output: Output, labels: str, form: str) -> None:
+def _overview(api: Api, output: Output, labels: str, form: str, *, managed: bool) -> None:
     everything: list[Object] = []
     for title, wanted in _OVERVIEW:
         found = [o for r in wanted for o in api.list(r, labels=labels)]
@@ -87,7 +89,7 @@ def _overview(api: Api, output: Output, labels: str, form: str) -> None:
             if title != "SERVICES":
                 output.print()
     if form not in ("table", "wide"):
-        _print(output, everything, form, single=False)
+        _print(output, everything, form, single=False, managed=managed)
 
 
 def _fetch(
@@ -169,7 +171,11 @@ def _plain_table(answer: Object) -> Object:
     return {"columnDefinitions": columns, "rows": rows}
 
 
-def _print(output: Output, found: Sequence[Object], form: str, *, single: bool) -> None:
+def _print(
+    output: Output, found: Sequence[Object], form: str, *, single: bool, managed: bool
+) -> None:
+    if not managed:
+        found = [_without_managed_fields(o) for o in found]
     if form == "name":
         for obj in found:
             group = obj["apiVersion"].partition("/")[0] if "/" in obj["apiVersion"] else ""
@@ -179,3 +185,9 @@ def _print(output: Output, found: Sequence[Object], form: str, *, single: bool) 
         output.object(found[0], form)
     else:
         output.object({"apiVersion": "v1", "kind": "List", "items": list(found)}, form)
+
+
+def _without_managed_fields(obj: Object) -> Object:
+    """Who owns which field is for machines: as kubectl, it is shown only when asked for."""
+    meta = {k: v for k, v in obj["metadata"].items() if k != "managedFields"}
+    return {**obj, "metadata": meta}
