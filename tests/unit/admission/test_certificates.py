@@ -254,6 +254,20 @@ async def test_a_new_authority_is_published_before_its_certificate_is_presented(
     assert trusted != first
 
 
+async def test_deleting_the_secret_makes_another_and_keeps_trusting_what_is_presented(
+    client: Client, replicas: Callable[..., Replica]
+) -> None:
+    await register(client)
+    replica = replicas()
+    await replica.keeper.round()
+    former = replica.keeper.authorities
+    await client.delete(SECRETS, SECRET_NAME, "ome")
+    await replica.keeper.round()
+    assert len(replica.used) == 2
+    (trusted,) = await bundles(client)
+    assert trusted.endswith(former) and trusted != former
+
+
 async def test_another_replicas_renewal_is_taken_over(
     client: Client, replicas: Callable[..., Replica]
 ) -> None:
