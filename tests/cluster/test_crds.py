@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cluster.conftest import Kubectl
 
 from ome.admission import OmeAdmission
 from ome.api import resources as o
 from ome.api.crds import all_crds, crd
 from ome.apimachinery.objects import Resource
-from tests.cluster.conftest import Kubectl
 
 Object = dict[str, Any]
 
@@ -31,13 +29,6 @@ class Nothing:
 
     def list(self, resource: Resource, namespace: str = "") -> list[Object]:
         return []
-
-
-@pytest.fixture(scope="session")
-def kubectl() -> Path:
-    found = shutil.which("kubectl")
-    assert found, "THE CLUSTER TIER DID NOT RUN: there is no kubectl on PATH"
-    return Path(found)
 
 
 @pytest.fixture(scope="session")

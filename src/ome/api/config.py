@@ -175,6 +175,48 @@ class ServingSidecar(Agent, frozen=True, kw_only=True, rename="camel"):
     realm_domain_component: Annotated[
         str, Field("Domain of the realm; has no effect.", example="oraclecloud.com")
     ] = ""
+    fine_tuned_weight_info_file_path: Annotated[
+        str,
+        Field(
+            "File in the container that lists the wanted weights; by default on the volume that "
+            "it shares with the engine.",
+            example="/mnt/finetuned/download/fine-tuned-weights.json",
+        ),
+    ] = f"{c.FINE_TUNED_DOWNLOAD_PATH}/fine-tuned-weights.json"
+
+
+class RdmaProfile(Lens, frozen=True, kw_only=True, rename="camel"):
+    """What a pod gets that asks for RDMA. What its author wrote stays."""
+
+    volumes: Annotated[
+        tuple[Object, ...],
+        Field(
+            "Volumes to add.", example=[{"name": "devinf", "hostPath": {"path": "/dev/infiniband"}}]
+        ),
+    ] = ()
+    volume_mounts: Annotated[
+        tuple[Object, ...],
+        Field("Mounts to add.", example=[{"name": "devinf", "mountPath": "/dev/infiniband"}]),
+    ] = ()
+    env: Annotated[
+        dict[str, str],
+        Field("Environment variables to add, by name.", example={"NCCL_IB_GID_INDEX": "3"}),
+    ] = {}
+    capabilities: Annotated[
+        tuple[str, ...], Field("Capabilities to add.", example=["IPC_LOCK"])
+    ] = ()
+    privileged: Annotated[
+        bool, Field("Make the container privileged, unless it says it is not.", example=True)
+    ] = False
+
+
+class Rdma(Lens, frozen=True, kw_only=True, rename="camel"):
+    """Section ``rdma`` (ours): profiles next to, or instead of, the built-in ``oci-roce``."""
+
+    profiles: Annotated[
+        dict[str, RdmaProfile],
+        Field("By the name that the annotation `rdma.ome.io/profile` gives."),
+    ] = {}
 
 
 class MultinodeProber(Resources, frozen=True, kw_only=True, rename="camel"):
@@ -262,6 +304,7 @@ class InferenceServiceConfig(Lens, frozen=True, kw_only=True, rename="camel"):
     readiness: Readiness = Readiness()
     models: Models = Models()
     rollout: Rollout = Rollout()
+    rdma: Rdma = Rdma()
 
     @staticmethod
     def from_config_map(

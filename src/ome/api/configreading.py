@@ -48,7 +48,7 @@ def read_sections(
 def _json_object(text: str) -> tuple[Object | None, str]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return None, f"is not JSON ({error})"
     if not isinstance(value, dict):
         return None, "must be a JSON object"

@@ -231,6 +231,20 @@ _RUNTIME: Final = (
         "no runtime fits {model}; the nearest is {nearest}: {problem}",
         "change what the message names, or name a runtime in spec.runtime",
     ),
+    Reason(
+        "AcceleratorClassNotFound",
+        _STUCK,
+        "there is no such accelerator class",
+        "there is no AcceleratorClass {accelerator}",
+        "create it, or name another one",
+    ),
+    Reason(
+        "NoAcceleratorFits",
+        _STUCK,
+        "no accelerator class satisfies the constraints",
+        "no accelerator class fits: {problem}",
+        "relax the constraints that the message names, or add such nodes",
+    ),
     # What speaks against one runtime: parts of the sentence above.
     Reason("NoFormats", _STUCK, "the runtime lists no formats", "it lists no formats"),
     Reason("ModelFormat", _STUCK, "another file format", "the format is {model}, not {runtime}"),

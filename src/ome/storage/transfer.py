@@ -222,7 +222,7 @@ class _Transfer:
             await self._link_known(wanted.files, journal)
             if (adopted := await self._adopt(wanted)) is not None:
                 return adopted
-            staged = isinstance(self._source, Staged)
+            staged = isinstance(self._source, Staged) and self.meter.total_bytes > 0
             self._begin(wanted, keep_counts=staged)
             meter = Meter(self._clock) if staged else self.meter
             self._require_space(wanted.files)
@@ -250,7 +250,7 @@ class _Transfer:
         return result
 
     def _begin(self, wanted: Manifest, *, keep_counts: bool) -> None:
-        """Set the totals. A staged source has fetched its bytes already; what follows is local."""
+        """Set the totals. What a staged source has told of is here already; the rest is local."""
         self.meter.total_files = len(wanted.files)
         if keep_counts:
             self.meter.total_bytes = max(self.meter.total_bytes, self.meter.completed_bytes)

@@ -54,10 +54,14 @@ def _end_with_parent() -> None:
 
 
 class ControlPlane:
-    """Use as a context manager; ``kubeconfig(user)`` names the file for one of ``USERS``."""
+    """Use as a context manager; ``kubeconfig(user)`` names the file for one of ``USERS``. Without
+    ``controllers`` there are only etcd and kube-apiserver: nothing changes by itself."""
 
-    def __init__(self, folder: Path, *, unprivileged: Iterable[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, unprivileged: Iterable[str] = (), controllers: bool = True
+    ) -> None:
         self.folder = folder
+        self.controllers = controllers
         self.unprivileged = frozenset(unprivileged)
         self.port = free_port()
         self.tokens = {user: secrets.token_hex(16) for user in USERS}
@@ -143,6 +147,10 @@ class ControlPlane:
         self._etcd_port = etcd
         self.start_apiserver()
         self._wait_ready()
+        if self.controllers:
+            self._start_controllers(programs)
+
+    def _start_controllers(self, programs: Path) -> None:
         self.start(
             "kube-controller-manager",
             programs / "kube-controller-manager",
