@@ -69,9 +69,7 @@ def test_get_shows_models_runtimes_and_services_and_no_why_for_what_is_ready(
     rows = {title: lines[lines.index(title) + 2] for title in ("MODELS", "RUNTIMES", "SERVICES")}
     assert re.fullmatch(r"smollm2-135m-instruct +gguf +134.52M +True +\d+s", rows["MODELS"])
     assert re.fullmatch(r"llama-cpp +gguf +True +\d+s", rows["RUNTIMES"])
-    assert re.fullmatch(
-        r"smollm2 +smollm2-135m-instruct +llama-cpp +True +\d+s", rows["SERVICES"]
-    )
+    assert re.fullmatch(r"smollm2 +smollm2-135m-instruct +llama-cpp +True +\d+s", rows["SERVICES"])
 
 
 def test_describe_shows_runtime_conditions_pods_and_only_normal_events(serving: OmeHome) -> None:
