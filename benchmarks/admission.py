@@ -265,6 +265,7 @@ def main() -> None:
         "models": MODELS,
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
+        "load_before": [round(value, 1) for value in os.getloadavg()],
         "in_process": in_process(found, count),
         "webhook": asyncio.run(over_tls(found, count)),
     }

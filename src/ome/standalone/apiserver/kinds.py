@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from ome.apimachinery import definitions
 from ome.apimachinery import resources as r
-from ome.apimachinery.jsonvalues import shared
 from ome.apimachinery.objects import Object, Resource
 from ome.apimachinery.schema import Schema
 
@@ -89,8 +88,7 @@ class Kind:
     def schema(self) -> Schema:
         """Made when the kind is first written, because it costs memory."""
         if self.custom:
-            # The pod specs in a schema are one in memory.
-            return Schema.from_crd(shared(self.raw_schema()))
+            return Schema.from_crd(self.raw_schema())
         return definitions.schema_for(self.resource)
 
     def cel_programs(self, make: Callable[[Schema], list[Any]]) -> list[Any]:
