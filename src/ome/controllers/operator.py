@@ -39,7 +39,12 @@ MODEL_WORKERS = 4
 
 
 class Operator:
-    """Composed but not running; :meth:`run` works until cancelled."""
+    """Composed but not running; :meth:`run` works until cancelled.
+
+    Its two halves can be run apart, for replicas of which one leads: :meth:`watch` keeps the caches
+    and writes nothing, :meth:`lead` acts. Who has watched can lead without a gap; who has led may
+    lead again. ``on_controllers`` is given the controllers of each term before they run.
+    """
 
     def __init__(
         self,
@@ -48,14 +53,28 @@ class Operator:
         namespace: str = "ome",
         http: ClientSession | None = None,
         capabilities: Capabilities | None = None,
+        on_controllers: Callable[[list[Controller]], None] | None = None,
     ) -> None:
         self._client = client
         self._http = http
         self._own_http: ClientSession | None = None
+        self._capabilities = capabilities
+        self._on_controllers = on_controllers or (lambda _controllers: None)
+        self._led = False
         self.cluster = Cluster(client, namespace)
+        self._prepare()
+        self._connect()
+
+    def _prepare(self) -> None:
+        """What one term of leadership needs. Until it begins, keys gather in the queues."""
+        client = self._client
         self.events = Events(client, "ome")
         self.reconciler = InferenceServices(
-            client, self.cluster, self.events, http=self._session, capabilities=capabilities
+            client,
+            self.cluster,
+            self.events,
+            http=self._session,
+            capabilities=self._capabilities,
         )
         self.services = Controller(
             "inferenceservice", self.reconciler.reconcile, workers=SERVICE_WORKERS
@@ -70,7 +89,10 @@ class Operator:
             for kind in self.cluster.models
         }
         self.reports = Controller("nodereport", self._drop_report, workers=1)
-        self._connect()
+        self._on_controllers(self.controllers())
+
+    def controllers(self) -> list[Controller]:
+        return [self.services, *self.models.values(), self.reports]
 
     async def _drop_report(self, key: Key) -> None:
         await drop_report(self._client, self.cluster, key)
@@ -87,19 +109,46 @@ class Operator:
 
     async def run(self) -> None:
         """Fills the caches, then works until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.watch(), name="caches")
+            await self.synced()
+            await self.lead()
+
+    async def watch(self) -> None:
+        """Keeps the caches, until cancelled. What a server refuses is tried again for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for informer in self.cluster.informers():
+                tasks.create_task(informer.run(), name=f"watch {informer.resource}")
+
+    async def synced(self) -> None:
+        """Waits until the caches have been filled once."""
+        await self.cluster.synced()
+
+    async def lead(self) -> None:
+        """Acts, until cancelled. The caches must be filled, and kept by :meth:`watch`."""
+        if self._led:
+            self._prepare()
+            self._enqueue_all()
+        self._led = True
+        log.info("caches are filled: %d services", len(self.cluster.services))
         try:
             async with asyncio.TaskGroup() as tasks:
-                for informer in self.cluster.informers():
-                    tasks.create_task(informer.run(), name=f"watch {informer.resource}")
-                await self.cluster.synced()
-                log.info("caches are filled: %d services", len(self.cluster.services))
-                for controller in (self.services, *self.models.values(), self.reports):
+                for controller in self.controllers():
                     tasks.create_task(controller.run(), name=controller.name)
         finally:
             await self.reconciler.close()
             await self.events.close()
-            if self._own_http is not None:
-                await self._own_http.close()
+            session, self._own_http = self._own_http, None
+            if session is not None:
+                await session.close()
+
+    def _enqueue_all(self) -> None:
+        self._everything_changed()
+        for kind, informer in self.cluster.models.items():
+            for key in informer.keys():  # noqa: SIM118 - a method of informers
+                self.models[kind].enqueue(key)
+        for key in self.cluster.reports.keys():  # noqa: SIM118 - a method of informers
+            self.reports.enqueue(Key("", key.name))
 
     # -- what triggers what -------------------------------------------------------------------
 
