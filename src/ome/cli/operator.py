@@ -118,6 +118,8 @@ class _Replica:
         )
         self._crds = Informer(client, CUSTOM_RESOURCE_DEFINITIONS, metadata_only=True)
         self._crds.add_handler(self._crd_changed)
+        cached = {informer.resource for informer in self._operator.cluster.informers()}
+        self._extra = [Informer(client, kind) for kind in LOOKED_AT if kind not in cached]
         self._webhooks: Webhooks | None = None
         if options.webhook_listen:
             self._webhooks = Webhooks(
@@ -144,14 +146,10 @@ class _Replica:
 
     def _reviewed(self) -> dict[Resource, Informer]:
         """What webhooks look at, from the controllers' caches where these have it."""
-        caches = {i.resource: i for i in self._operator.cluster.informers()}
-        self._extra = [Informer(self._client, kind) for kind in LOOKED_AT if kind not in caches]
-        caches |= {informer.resource: informer for informer in self._extra}
+        caches = {i.resource: i for i in (*self._operator.cluster.informers(), *self._extra)}
         found = {kind: caches[kind] for kind in LOOKED_AT}
         found[CONFIG_MAPS] = self._operator.cluster.config
         return found
-
-    _extra: list[Informer] = []  # noqa: RUF012 - replaced, never changed
 
     def _informers(self) -> list[Informer]:
         hooks = self._webhooks.informers() if self._webhooks is not None else []
@@ -308,8 +306,11 @@ def namespace_of(client: Client, given: str | None) -> str:
         return given
     if found := os.environ.get("POD_NAMESPACE"):
         return found
-    in_cluster = client.endpoint.source == "service account"
-    return client.namespace if in_cluster and client.namespace else c.DEFAULT_NAMESPACE
+    return client.namespace if in_cluster(client) and client.namespace else c.DEFAULT_NAMESPACE
+
+
+def in_cluster(client: Client) -> bool:
+    return client.endpoint.source == "service account"
 
 
 __all__ = ["Options", "check_server", "namespace_of", "own_identity", "run"]

@@ -11,7 +11,7 @@ import click
 from ome.cli.errors import CliError, usage
 from ome.cli.target import Context
 
-_LOOPBACK = ("127.", "localhost", "::1")
+_LOOPBACK = ("127.", "localhost", "[::1]")
 
 
 @click.command()
@@ -76,12 +76,6 @@ def command(
     if webhook_url and no_webhooks:
         raise usage("--webhook-url and --no-webhooks contradict each other")
     kubeconfig, name = kubeconfig or context.kubeconfig, name or context.context
-    outside = bool(kubeconfig or name)
-    if outside and not webhook_url and not no_webhooks:
-        raise usage(
-            "outside of a cluster the API server needs to know where the webhooks are",
-            "Give --webhook-url https://HOST:PORT, or --no-webhooks to do without",
-        )
     where = "" if no_webhooks else webhook_listen or _listen(webhook_url or "")
 
     from ome.cli import jsonlogs, operator
@@ -97,6 +91,11 @@ def command(
         except ConfigError as error:
             raise CliError(str(error)) from error
         async with client:
+            if not operator.in_cluster(client) and not webhook_url and not no_webhooks:
+                raise usage(
+                    "outside of a cluster the API server needs to know where the webhooks are",
+                    "Give --webhook-url https://HOST:PORT, or --no-webhooks to do without",
+                )
             options = operator.Options(
                 namespace=operator.namespace_of(client, namespace or context.namespace),
                 listen=listen,
@@ -120,4 +119,5 @@ def _listen(url: str) -> str:
         host, port = parts.hostname or "", parts.port or 443
     except ValueError as error:
         raise usage(f"--webhook-url {url}: {error}", "Write https://HOST:PORT") from error
+    host = f"[{host}]" if ":" in host else host
     return f"{host}:{port}" if host.startswith(_LOOPBACK) else f":{port}"
