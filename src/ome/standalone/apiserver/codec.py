@@ -13,6 +13,7 @@ import msgspec
 
 from ome.apimachinery.errors import BadRequest, StatusError
 from ome.apimachinery.objects import Object
+from ome.standalone.apiserver import sparejson
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -20,6 +21,8 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 MAX_BODY = 3 << 20
 MAX_DEPTH = 128
+LARGE = 64 << 10
+"""Above this size equal parts of an object are one in memory."""
 
 
 class TooLarge(StatusError):  # noqa: N818 - reads as the state it reports
@@ -38,7 +41,14 @@ encode = msgspec.json.Encoder().encode
 
 
 def decode_stored(data: bytes) -> Object:
-    """An object from bytes that this server wrote."""
+    """An object from bytes that this server wrote. Its parts must not be changed."""
+    if len(data) > LARGE:
+        return sparejson.decode(data, MAX_DEPTH * 2)  # type: ignore[no-any-return]
+    return _decode(data)  # type: ignore[no-any-return]
+
+
+def decode_copy(data: bytes) -> Object:
+    """Like :func:`decode_stored`, for whoever wants to change the object."""
     return _decode(data)  # type: ignore[no-any-return]
 
 
@@ -54,8 +64,8 @@ def decode_body(data: bytes, *, yaml: bool = False) -> Any:
     if not data:
         raise BadRequest("the request body is empty")
     try:
-        value = _decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+        value = _decode(data) if len(data) <= LARGE else sparejson.decode(data, MAX_DEPTH)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if not yaml:
             raise BadRequest(f"the request body is not valid JSON: {_sentence(error)}") from None
         value = _decode_yaml(data)

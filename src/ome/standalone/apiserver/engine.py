@@ -22,6 +22,7 @@ from ome.apimachinery.errors import (
 )
 from ome.apimachinery.jsonvalues import copy_json
 from ome.apimachinery.objects import Object, is_deleting
+from ome.apimachinery.resources import CUSTOM_RESOURCE_DEFINITIONS
 from ome.standalone.apiserver import failures, lifecycle, rules
 from ome.standalone.apiserver.admission import Admission, AdmissionRequest, ReadView, refusal
 from ome.standalone.apiserver.codec import decode_stored, encode, encode_object
@@ -57,7 +58,7 @@ class Call:
 
 
 Change = Callable[[Object], Object]
-"""The object as it is (private to the callee) to the object as it is wanted."""
+"""The object as it is (which must not be changed) to the object as it is wanted."""
 
 Prepare = Callable[[Kind, Object | None, Object, Call], list[FieldError]]
 """A last look at a valid object before it is stored, which may complete it in place."""
@@ -159,6 +160,11 @@ class Engine:
                 f"the name of the object ({new['metadata']['name']}) does not match the name on "
                 f"the URL ({name})"
             )
+        if kind.custom and new["metadata"].get("resourceVersion") in (None, "", "0"):
+            problem = FieldError(
+                "metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update"
+            )
+            self._refuse(kind, name, [problem])
         return await self.change(kind, namespace, name, lambda _: new, call, subresource)
 
     async def change(
@@ -173,7 +179,7 @@ class Engine:
         """Read, change and store one object. ``change`` may raise a StatusError."""
         async with self.store.lock(kind.bucket, namespace, name):
             old = self.live(kind, namespace, name)
-            new = _with_metadata(kind, change(copy_json(old)))
+            new = _with_metadata(kind, change(old))
             owned = Ownership(call.manager, subresource)
             return await self._replace(kind, old, new, call, owned)
 
@@ -286,9 +292,8 @@ class Engine:
             subresource,
             meta.get("namespace") or "",
             meta["name"],
-            # Whoever changes its argument must not change what is compared and stored.
-            copy_json(obj),
-            copy_json(old),
+            _private(kind, obj),
+            _private(kind, old),
             call.user,
             call.dry_run,
             self._view,
@@ -352,6 +357,13 @@ class Engine:
             await asyncio.shield(done)
         except StoreError as error:
             raise StatusError(str(error), code=507, reason="InsufficientStorage") from error
+
+
+def _private(kind: Kind, obj: Object | None) -> Object | None:
+    """A copy, so that admission may change it; of a CRD, which is large, only of its metadata."""
+    if obj is None or kind.resource != CUSTOM_RESOURCE_DEFINITIONS:
+        return copy_json(obj)
+    return {**obj, "metadata": copy_json(obj["metadata"])}
 
 
 def _revision(obj: Object | None) -> int:

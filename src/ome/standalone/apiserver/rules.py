@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from ome.apimachinery import core_defaults, core_validation
 from ome.apimachinery.errors import BadRequest, FieldError, Invalid
 from ome.apimachinery.objects import Object
+from ome.apimachinery.resources import CUSTOM_RESOURCE_DEFINITIONS
+from ome.standalone.apiserver import celrules
 from ome.standalone.apiserver.failures import StrictDecoding
 from ome.standalone.apiserver.kinds import Kind
 
@@ -98,7 +100,16 @@ def _settle(kind: Kind, obj: Object) -> Object:
     if problems:
         name = obj["metadata"].get("name") or ""
         raise Invalid.of(kind.resource.kind, str(name), problems, kind.resource.group)
-    return obj if kind.custom else core_defaults.apply(kind.resource, obj)
+    return obj if kind.custom else _core_defaults(kind, obj)
+
+
+def _core_defaults(kind: Kind, obj: Object) -> Object:
+    if kind.resource != CUSTOM_RESOURCE_DEFINITIONS:
+        return core_defaults.apply(kind.resource, obj)
+    # Versions hold the schemas, which are large and have no defaults of this kind.
+    spec = obj["spec"]
+    filled = core_defaults.apply(kind.resource, {**obj, "spec": {**spec, "versions": []}})
+    return {**filled, "spec": {**filled["spec"], "versions": spec["versions"]}}
 
 
 def isolate(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
@@ -137,4 +148,7 @@ def validate(
     kind: Kind, obj: Object, old: Object | None, subresource: str = ""
 ) -> list[FieldError]:
     """What is wrong with an object whose types are right."""
-    return core_validation.validate(kind.resource, obj, old, subresource=subresource)
+    problems = core_validation.validate(kind.resource, obj, old, subresource=subresource)
+    if kind.custom and not problems:
+        problems += celrules.validate(kind, obj, old)
+    return problems
