@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ome.apimachinery.objects import Key, key_of
 from ome.controllers.cluster import Cluster, service_of
 from ome.controllers.inferenceservice import InferenceServices
-from ome.controllers.models import Models, drop_report
+from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
 from ome.kube import Client, Controller, Events
 from ome.rendering import Capabilities
 
@@ -48,6 +48,7 @@ class Operator:
         namespace: str = "ome",
         http: ClientSession | None = None,
         capabilities: Capabilities | None = None,
+        progress_seconds: float = PROGRESS_SECONDS,
     ) -> None:
         self._client = client
         self._http = http
@@ -64,7 +65,7 @@ class Operator:
         self.models = {
             kind: Controller(
                 kind.lower(),
-                Models(kind, client, self.cluster, self.events).reconcile,
+                Models(kind, client, self.cluster, self.events, progress_seconds).reconcile,
                 workers=MODEL_WORKERS,
             )
             for kind in self.cluster.models
@@ -195,10 +196,19 @@ async def run_operator(
     namespace: str = "ome",
     http: ClientSession | None = None,
     capabilities: Capabilities | None = None,
+    progress_seconds: float = PROGRESS_SECONDS,
 ) -> None:
     """Runs all controllers of OME until cancelled.
 
     ``namespace`` is where the configuration and the nodes' reports are. ``http`` is used to ask
-    services for their first answer.
+    services for their first answer; ``progress_seconds`` is how often a model's status follows its
+    download.
     """
-    await Operator(client, namespace=namespace, http=http, capabilities=capabilities).run()
+    operator = Operator(
+        client,
+        namespace=namespace,
+        http=http,
+        capabilities=capabilities,
+        progress_seconds=progress_seconds,
+    )
+    await operator.run()
