@@ -27,7 +27,7 @@ from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Key, key_of
 from ome.controllers.cluster import Cluster, service_of
 from ome.controllers.inferenceservice import InferenceServices
-from ome.controllers.models import Models, drop_report
+from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
 from ome.controllers.plan import OPTIONAL
 from ome.kube import Client, Controller, Events, KubeError
 from ome.rendering import Capabilities
@@ -59,12 +59,14 @@ class Operator:
         http: ClientSession | None = None,
         capabilities: Capabilities | None = None,
         on_controllers: Callable[[list[Controller]], None] | None = None,
+        progress_seconds: float = PROGRESS_SECONDS,
     ) -> None:
         self._client = client
         self._http = http
         self._own_http: ClientSession | None = None
         self._capabilities = capabilities
         self._on_controllers = on_controllers or (lambda _controllers: None)
+        self._progress_seconds = progress_seconds
         self._led = False
         self._look = asyncio.Event()
         self._kinds_known = asyncio.Event()
@@ -85,7 +87,7 @@ class Operator:
         self.models = {
             kind: Controller(
                 kind.lower(),
-                Models(kind, client, self.cluster, self.events).reconcile,
+                Models(kind, client, self.cluster, self.events, self._progress_seconds).reconcile,
                 workers=MODEL_WORKERS,
             )
             for kind in self.cluster.models
@@ -289,10 +291,19 @@ async def run_operator(
     namespace: str = "ome",
     http: ClientSession | None = None,
     capabilities: Capabilities | None = None,
+    progress_seconds: float = PROGRESS_SECONDS,
 ) -> None:
     """Runs all controllers of OME until cancelled.
 
     ``namespace`` is where the configuration and the nodes' reports are. ``http`` is used to ask
-    services for their first answer.
+    services for their first answer; ``progress_seconds`` is how often a model's status follows its
+    download.
     """
-    await Operator(client, namespace=namespace, http=http, capabilities=capabilities).run()
+    operator = Operator(
+        client,
+        namespace=namespace,
+        http=http,
+        capabilities=capabilities,
+        progress_seconds=progress_seconds,
+    )
+    await operator.run()
