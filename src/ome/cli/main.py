@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "The objects that OME would make for a service"),
     "validate": ("validate", "Check files against the schemas, without any server"),
     "crds": ("crds", "Print the CustomResourceDefinitions"),
+    "doctor": ("doctor", "Has this machine what 'ome up' needs"),
     "kubeconfig": ("kubeconfig", "Print the path of the kubeconfig for kubectl"),
     "version": ("version", "Print the version"),
 }
