@@ -141,6 +141,9 @@ class CertificateKeeper:
             except NotFound:
                 secret = None
             data = (secret or {}).get("data") or {}
+            if self._used is not None and not data.get(pki.CA):
+                # Somebody deleted the Secret to get another one: what we present stays trusted.
+                data = {**data, pki.CA: base64.b64encode(self._used.authorities).decode()}
             fresh = pki.renew(data, self._names, self._clock(), self._lifetimes)
             if fresh is None:
                 return pki.identity(data)

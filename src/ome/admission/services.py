@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from ome.admission.view import View
+from ome.admission.view import CompiledView, View
 from ome.api import constants as c
 from ome.api import names
 from ome.api import resources as o
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object, annotations_of, metadata
-from ome.selection import SelectionInput, select_runtime
+from ome.selection import Runtime, SelectionInput, select_runtime
 
 _NAME = re.compile(names.SERVICE_NAME_PATTERN)
 
@@ -235,15 +235,13 @@ def _reference_warnings(obj: Object, view: View) -> list[str]:
         return [f"model {model_name} is disabled; the service waits until it is enabled"]
     if spec.get("engine") is None or (brings_own_runner(spec) and not runtime_named):
         return found
-    runtimes = [
-        *view.list(o.SERVING_RUNTIMES, namespace),
-        *view.list(o.CLUSTER_SERVING_RUNTIMES),
-    ]
-    selection = select_runtime(SelectionInput(obj, model, runtimes))
-    if selection.winner is None and runtimes and model is not None and _undescribed(model):
-        # Nothing is wrong: a node reads the model's files first. The status says so meanwhile.
-        return found
-    if selection.winner is None:
+    selection = select_runtime(SelectionInput(obj, model, _runtimes(view, namespace)))
+    if selection.winner is None and model is not None and _is_unread(model):
+        found.append(
+            f"the format of model {model_name} is not known yet; a runtime is selected as soon as "
+            "a node has fetched and read it"
+        )
+    elif selection.winner is None:
         assert selection.problem is not None
         found.append(f"{selection.problem.message}. What to do: {selection.problem.fix}")
     elif not selection.explicit:
@@ -253,10 +251,20 @@ def _reference_warnings(obj: Object, view: View) -> list[str]:
     return found + list(selection.warnings)
 
 
-def _undescribed(model: Object) -> bool:
-    """Whether the model says nothing yet that runtimes are chosen by."""
-    spec = model.get("spec") or {}
-    return not (spec.get("modelFormat") or {}).get("name") and not spec.get("modelArchitecture")
+def _runtimes(view: View, namespace: str) -> Sequence[Runtime | Object]:
+    if isinstance(view, CompiledView):
+        return view.runtimes(namespace)
+    return [
+        *view.list(o.SERVING_RUNTIMES, namespace),
+        *view.list(o.CLUSTER_SERVING_RUNTIMES),
+    ]
+
+
+def _is_unread(model: Object) -> bool:
+    """Whether what selection needs to know will come from the model's files."""
+    if annotations_of(model).get(c.A_SKIP_CONFIG_PARSING, "").lower() == "true":
+        return False
+    return not ((model.get("spec") or {}).get("modelFormat") or {}).get("name")
 
 
 def _model(spec: Mapping[str, Any], namespace: str, view: View) -> Object | None:

@@ -38,6 +38,8 @@ KINDS: Final[dict[Resource, type[KubeObject]]] = {
 CATEGORY: Final = "ome"
 
 _READY: Final = ".status.conditions[?(@.type=='Ready')]"
+# The one that serves, whether the service names it or it was selected.
+_RUNTIME: Final = ".status.annotations.ome\\.io/serving-runtime"
 _ENGINE: Final = ".status.components.engine.traffic"
 _AGE: Final = ("Age", "date", ".metadata.creationTimestamp")
 _RUNTIME_COLUMNS: Final = (
@@ -71,7 +73,7 @@ COLUMNS: Final[dict[Resource, tuple[tuple[str, str, str], ...]]] = {
         ("URL", "string", ".status.url"),
         ("Ready", "string", f"{_READY}.status"),
         ("BaseModel", "string", ".spec.model.name"),
-        ("Runtime", "string", ".spec.runtime.name"),
+        ("Runtime", "string", _RUNTIME),
         ("Prev", "integer", f"{_ENGINE}[?(@.tag=='prev')].percent"),
         ("Latest", "integer", f"{_ENGINE}[?(@.latestRevision==true)].percent"),
         ("PrevRolledoutRevision", "string", f"{_ENGINE}[?(@.tag=='prev')].revisionName"),

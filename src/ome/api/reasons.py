@@ -374,6 +374,22 @@ REASONS: Final[Mapping[str, Reason]] = MappingProxyType(
     {r.code: r for group in (_SERVICE, _MODEL, _RUNTIME, _COMPONENT, _ADDRESS) for r in group}
 )
 
+PROGRESS: Final = frozenset(
+    {
+        "Creating",
+        "EngineStarting",
+        "InTransit",
+        "Initializing",
+        "ModelDownloading",
+        "ModelNotReady",
+        "NotAskedYet",
+        "NotReady",
+        "Starting",
+        "Waiting",
+    }
+)
+"""Stages of a service that is on its way: nothing is wrong, so they are no warnings."""
+
 KUBERNETES: Final = frozenset(
     {
         "CrashLoopBackOff",

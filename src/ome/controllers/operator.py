@@ -9,6 +9,7 @@ InferenceService             itself, and the models it names (a deleted model ma
 a child, a pod               the service whose label it carries
 a model                      itself and every service that names it
 a node's report, a node      the models that the report speaks of
+fine-tuned weights           services that name them
 a runtime                    services that name it, and those that choose by themselves
 an accelerator class,
 the configuration            every service
@@ -22,11 +23,13 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Key, key_of
 from ome.controllers.cluster import Cluster, service_of
 from ome.controllers.inferenceservice import InferenceServices
 from ome.controllers.models import Models, drop_report
-from ome.kube import Client, Controller, Events
+from ome.controllers.plan import OPTIONAL
+from ome.kube import Client, Controller, Events, KubeError
 from ome.rendering import Capabilities
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("ome.controllers.operator")
 
 SERVICE_WORKERS = 8
+KINDS_SECONDS = 10.0
+"""At least so long between two looks at which kinds the cluster has."""
 MODEL_WORKERS = 4
 
 
@@ -54,9 +59,10 @@ class Operator:
         self._own_http: ClientSession | None = None
         self.cluster = Cluster(client, namespace)
         self.events = Events(client, "ome")
-        self.reconciler = InferenceServices(
-            client, self.cluster, self.events, http=self._session, capabilities=capabilities
-        )
+        self._given = capabilities
+        self._look = asyncio.Event()
+        self.reconciler = InferenceServices(client, self.cluster, self.events, http=self._session)
+        self.reconciler.look_for_kinds = self._look.set
         self.services = Controller(
             "inferenceservice", self.reconciler.reconcile, workers=SERVICE_WORKERS
         )
@@ -91,15 +97,49 @@ class Operator:
             async with asyncio.TaskGroup() as tasks:
                 for informer in self.cluster.informers():
                     tasks.create_task(informer.run(), name=f"watch {informer.resource}")
+                await self._watch_kinds(tasks, self._given or await self._discover())
                 await self.cluster.synced()
                 log.info("caches are filled: %d services", len(self.cluster.services))
                 for controller in (self.services, *self.models.values(), self.reports):
                     tasks.create_task(controller.run(), name=controller.name)
+                tasks.create_task(self._look_for_kinds(tasks), name="look for kinds")
         finally:
             await self.reconciler.close()
             await self.events.close()
             if self._own_http is not None:
                 await self._own_http.close()
+
+    # -- kinds that a cluster may lack --------------------------------------------------------
+
+    async def _discover(self) -> Capabilities:
+        discovery = await self._client.discover(refresh=True)
+        return Capabilities(frozenset(kind for kind in OPTIONAL if discovery.has(kind)))
+
+    async def _watch_kinds(self, tasks: asyncio.TaskGroup, found: Capabilities) -> None:
+        """Starts watching what is there; uses it when all of it is known."""
+        informers = self.cluster.missing_informers(found)
+        for informer in informers:
+            informer.add_handler(self._child_changed)
+            tasks.create_task(informer.run(), name=f"watch {informer.resource}")
+        for informer in informers:
+            await informer.synced()
+        self.cluster.use(found)
+
+    async def _look_for_kinds(self, tasks: asyncio.TaskGroup) -> None:
+        """While a service waits for a kind, looks whether it was installed in the meantime."""
+        while True:
+            await self._look.wait()
+            try:
+                found = await self._discover()
+            except (KubeError, StatusError) as error:
+                log.warning("can't look which kinds the cluster has: %s", error)
+                found = self.cluster.capabilities
+            if found.kinds - self.cluster.capabilities.kinds:
+                log.info("new kinds: %s", ", ".join(sorted(str(kind) for kind in found.kinds)))
+                await self._watch_kinds(tasks, found)
+                self._everything_changed()
+            await asyncio.sleep(KINDS_SECONDS)
+            self._look.clear()
 
     # -- what triggers what -------------------------------------------------------------------
 
@@ -112,6 +152,7 @@ class Operator:
             informer.add_handler(self._model_changed(kind))
         for informer in cluster.runtimes:
             informer.add_handler(self._runtime_changed)
+        cluster.weights.add_handler(self._weight_changed)
         cluster.accelerators.add_handler(self._accelerator_changed)
         cluster.reports.add_handler(self._report_changed)
         cluster.nodes.add_handler(self._node_changed)
@@ -152,6 +193,10 @@ class Operator:
 
     def _runtime_changed(self, _event: str, old: Any, new: Any) -> None:
         for user in self.cluster.services_of_runtime((new or old).key):
+            self.services.enqueue(user)
+
+    def _weight_changed(self, _event: str, old: Any, new: Any) -> None:
+        for user in self.cluster.services_of_weight((new or old).key.name):
             self.services.enqueue(user)
 
     def _report_changed(self, _event: str, old: Any, new: Any) -> None:

@@ -18,16 +18,23 @@ UpdatePending   a change of something shared waits, or is held; informational
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ome.api import conditions as cond
 from ome.api import constants as c
+from ome.api import external as x
+from ome.api import names
 from ome.apimachinery import resources as r
-from ome.apimachinery.objects import Object, annotations_of, metadata
+from ome.apimachinery.objects import Object, annotations_of, condition, labels_of, metadata
 from ome.rendering import ingress as ingress_rules
-from ome.rendering.facts import Component, Observed, Rendered
+from ome.rendering.facts import Canary, Component, Observed, Rendered
+from ome.rendering.mode import service_mode
+from ome.rendering.ray import legacy_prober_name, prober_name
+from ome.rendering.routes import route_problem
+from ome.rendering.serverless import revisions
 from ome.rendering.workload import Model, Verdict, judge
+from ome.rendering.workloads import State, clusters, read
 from ome.selection import Selection
 from ome.selection.accelerators import AcceleratorChoice
 from ome.selection.explain import summary
@@ -90,6 +97,8 @@ class StatusResult:
 def build(given: StatusInput) -> StatusResult:
     """The new status. Conditions that it doesn't speak about are kept as they are."""
     old: Object = given.service.get("status") or {}
+    if given.rendered is not None and service_mode(given.service) == c.MODE_VIRTUAL:
+        return StatusResult(_virtual(given, given.rendered, old), "")
     conditions: list[Object] = cond.remove(old.get("conditions"), "")
     setter = _Setter(conditions, given.now, metadata(given.service).get("generation"))
     _selection_conditions(setter, given)
@@ -106,11 +115,13 @@ def build(given: StatusInput) -> StatusResult:
     ]
     gone = [cond.component_ready(n) for n in c.COMPONENTS if n not in declared]
     setter.conditions = cond.remove(setter.conditions, *gone)
+    _knative_conditions(setter, given, rendered)
     _model_condition(setter, given)
     _pending_condition(setter, rendered)
     status: Object = {
         key: value for key, value in old.items() if key in ("address", "url", "annotations")
     }
+    _note_runtime(given, status)
     version = _answer_condition(setter, given, verdicts, status)
     _ready(setter, given, declared, verdicts)
     status["conditions"] = setter.conditions
@@ -123,6 +134,37 @@ def build(given: StatusInput) -> StatusResult:
         status["components"] = old["components"]
     status["modelStatus"] = _model_status(given, verdicts)
     return StatusResult(status, version)
+
+
+def _note_runtime(given: StatusInput, status: Object) -> None:
+    """The runtime in use, where kubectl's column finds it. What runs on keeps its own."""
+    annotations = dict(status.get("annotations") or {})
+    if given.selection is not None and given.selection.winner is not None:
+        annotations[c.A_SERVING_RUNTIME] = given.selection.winner.name
+    elif given.selection is None and given.problem is None:
+        annotations.pop(c.A_SERVING_RUNTIME, None)
+    if annotations or "annotations" in status:
+        status["annotations"] = annotations
+
+
+def _virtual(given: StatusInput, rendered: Rendered, old: Object) -> Object:
+    """A name for something that runs elsewhere: always ready, and nothing else is said."""
+    kept = [entry for entry in old.get("conditions") or () if entry.get("type") == cond.READY]
+    return {
+        "url": rendered.url,
+        "address": {"url": rendered.address},
+        "components": {c.PREDICTOR: {"url": rendered.url}},
+        "observedGeneration": metadata(given.service).get("generation", 0),
+        "conditions": cond.set_condition(
+            kept,
+            cond.READY,
+            "True",
+            c.MODE_VIRTUAL,
+            "InferenceService is in VirtualDeployment mode",
+            now=given.now,
+            observed_generation=metadata(given.service).get("generation"),
+        ),
+    }
 
 
 class _Setter:
@@ -167,32 +209,135 @@ def _selection_conditions(setter: _Setter, given: StatusInput) -> None:
 
 
 def _verdict(given: StatusInput, component: Component) -> Verdict:
-    return judge(
-        component.name,
-        given.observed.get(r.DEPLOYMENTS, component.base_name),
-        given.pods.get(component.name, ()),
-        given.model,
-        given.last_lines,
+    """The component's state; while another mode's workload serves for it, that is what counts."""
+    stable, beside = _pods(given, component)
+    verdict = judge(component.name, _state(given, component), stable, given.model, given.last_lines)
+    if component.previous is not None and verdict.status != "True":
+        verdict = _handed_over(given, component, verdict)
+    if component.canary is not None:
+        verdict = _with_canary(given, component, verdict, beside)
+    return verdict
+
+
+def _state(given: StatusInput, component: Component) -> Object | State | None:
+    if component.workload != x.RAY_CLUSTERS:
+        return given.observed.get(component.workload, component.workload_name)
+    count = component.replicas or 0
+    pairs = []
+    for index in range(count):
+        name = names.ray_cluster_name(component.base_name, index)
+        cluster = given.observed.get(x.RAY_CLUSTERS, name)
+        probers = given.observed.of(r.DEPLOYMENTS)
+        prober = probers.get(prober_name(name)) or probers.get(legacy_prober_name(name))
+        pairs.append((cluster, prober))
+    if count and all(cluster is None for cluster, _ in pairs):
+        return None
+    return clusters(count, pairs)
+
+
+def _pods(given: StatusInput, component: Component) -> tuple[list[Object], list[Object]]:
+    """The component's pods, and those of its canary."""
+    pods = given.pods.get(component.name, ())
+    if component.canary is None:
+        return list(pods), []
+    stable = [pod for pod in pods if labels_of(pod).get(c.L_APP) == component.app]
+    return stable, [pod for pod in pods if pod not in stable]
+
+
+def _handed_over(given: StatusInput, component: Component, verdict: Verdict) -> Verdict:
+    assert component.previous is not None
+    kind, name = component.previous
+    before = given.observed.get(kind, name)
+    if before is None or not (kind == x.RAY_CLUSTERS or read(before).serves):
+        return verdict
+    message = (
+        f"{kind.kind} {name} serves until {component.workload.kind} {component.workload_name} "
+        f"is available: {verdict.message}"
     )
+    return Verdict("True", "ModeChange", message, True, verdict.failure)
+
+
+def _with_canary(
+    given: StatusInput, component: Component, verdict: Verdict, pods: Sequence[Object]
+) -> Verdict:
+    """The canary never takes readiness away: its share can be taken away instead."""
+    assert component.canary is not None
+    live = given.observed.get(r.DEPLOYMENTS, component.canary.deployment)
+    beside = judge(f"{component.name} canary", live, pods, given.model, given.last_lines)
+    share = component.canary.percent
+    message = f"{verdict.message}; canary with {share} % of the traffic: {beside.message}"
+    return replace(verdict, message=message)
 
 
 def _ingress_condition(setter: _Setter, given: StatusInput) -> None:
-    if given.ingress is not None and not given.ingress.disable_creation:
-        setter.set(
-            cond.INGRESS_READY,
+    rendered = given.rendered
+    assert rendered is not None
+    status, reason, message = _ingress_state(given, rendered)
+    setter.set(cond.INGRESS_READY, status, reason, message)
+
+
+def _ingress_state(given: StatusInput, rendered: Rendered) -> tuple[str, str, str]:
+    missing = rendered.ingress_missing
+    if missing is not None:
+        project = x.PROJECTS.get(missing, missing.kind)
+        return (
             "False",
-            "NotSupportedYet",
-            "this version creates no Ingress. What to do: set disableIngressCreation: true in the "
-            f"ingress section of {c.INFERENCE_SERVICE_CONFIG}, or annotation "
-            f"{c.A_INGRESS_DISABLE_CREATION}: 'true' on the service",
+            "MissingKind",
+            f"the configuration asks for {missing.kind} objects, which this cluster does not "
+            f"serve. What to do: install {project}, or change the ingress section of "
+            f"{c.INFERENCE_SERVICE_CONFIG} (disableIngressCreation, enableGatewayAPI, "
+            "disableIstioVirtualHost)",
         )
+    if not rendered.url:
+        text = f"the {rendered.entry_component} has no address yet"
+        return "False", "ComponentNotReady", text
+    if not rendered.ingress_objects:
+        if given.ingress is not None and given.ingress.disable_creation:
+            text = "Ingress creation is disabled, using external service for access"
+            return "True", "IngressDisabled", text
+        return "True", "InsideOnly", f"reached at {rendered.address}"
+    for kind, name in rendered.ingress_objects:
+        wait = route_problem(kind, name, given.observed.get(kind, name))
+        if wait is not None:
+            return "False", *wait
+    return "True", "Routed", f"reached at {rendered.url}"
+
+
+def _knative_conditions(setter: _Setter, given: StatusInput, rendered: Rendered | None) -> None:
+    """The conditions that only Knative Services have, kept as long as there are any."""
+    aggregates = {cond.ROUTES_READY: "RoutesReady", cond.LATEST_DEPLOYMENT_READY: "Configurations"}
+    kinds = [*aggregates]
+    for name in c.COMPONENTS:
+        kinds += [cond.component_route_ready(name), cond.component_configuration_ready(name)]
+    if rendered is None:
         return
-    setter.set(
-        cond.INGRESS_READY,
-        "True",
-        "IngressDisabled",
-        "Ingress creation is disabled, using external service for access",
-    )
+    setter.conditions = cond.remove(setter.conditions, *kinds[2:])
+    serverless = {n: p for n, p in rendered.components.items() if p.mode == c.MODE_SERVERLESS}
+    if not serverless:
+        setter.conditions = cond.remove(setter.conditions, *kinds)
+        return
+    worst: dict[str, tuple[str, str, str]] = {}
+    for name, component in serverless.items():
+        live = given.observed.get(x.KNATIVE_SERVICES, component.workload_name) or {}
+        for type_, own, aggregate in (
+            ("RoutesReady", cond.component_route_ready(name), cond.ROUTES_READY),
+            (
+                "ConfigurationsReady",
+                cond.component_configuration_ready(name),
+                cond.LATEST_DEPLOYMENT_READY,
+            ),
+        ):
+            entry = condition(live, type_) or {}
+            found = (
+                str(entry.get("status") or "Unknown"),
+                str(entry.get("reason") or ""),
+                str(entry.get("message") or ""),
+            )
+            setter.set(own, *found)
+            if worst.get(aggregate, ("True",))[0] == "True":
+                worst[aggregate] = found
+    for aggregate, found in worst.items():
+        setter.set(aggregate, *found)
 
 
 def _model_condition(setter: _Setter, given: StatusInput) -> None:
@@ -257,7 +402,7 @@ def _version(given: StatusInput, rendered: Rendered) -> str:
     """Generation and template of every component: each gets its own proof."""
     parts = [f"generation {metadata(given.service).get('generation', 0)}"]
     for name, component in sorted(rendered.components.items()):
-        live = given.observed.get(r.DEPLOYMENTS, component.base_name) or {}
+        live = given.observed.get(component.workload, component.workload_name) or {}
         parts.append(f"{name} {annotations_of(live).get(c.A_INPUT_HASH, '')}")
     return ", ".join(parts)
 
@@ -295,27 +440,53 @@ def _components(
 ) -> Object:
     found: Object = {}
     for name, component in sorted(rendered.components.items()):
-        entry: Object = {
-            key: value
-            for key, value in (old.get(name) or {}).items()
-            if key in ("url", "latestReadyRevision", "latestCreatedRevision")
-        }
-        live = given.observed.get(r.DEPLOYMENTS, component.base_name) or {}
-        revision = annotations_of(live).get("deployment.kubernetes.io/revision")
-        if revision:
-            entry["latestCreatedRevision"] = revision
-        verdict = verdicts[name]
-        if verdict.status == "True":
-            if revision and not verdict.rolling:
-                entry["latestReadyRevision"] = revision
-            if given.ingress is not None:
-                host = ingress_rules.host(given.ingress, given.service, component.base_name)
-                entry["url"] = f"http://{host}"
+        entry = _component(given, component, verdicts[name], old.get(name) or {})
         choice = given.accelerators.get(name)
         if choice is not None and choice.winner is not None:
             entry["selectedAccelerator"] = _selected(choice)
         found[name] = entry
     return found
+
+
+def _component(
+    given: StatusInput, component: Component, verdict: Verdict, old: Mapping[str, Any]
+) -> Object:
+    live = given.observed.get(component.workload, component.workload_name)
+    if component.workload == x.KNATIVE_SERVICES:
+        return revisions(live, dict(old))
+    kept = ("url", "latestReadyRevision", "latestCreatedRevision")
+    entry: Object = {key: value for key, value in old.items() if key in kept}
+    revision = annotations_of(live or {}).get(x.A_REVISION)
+    if revision:
+        entry["latestCreatedRevision"] = revision
+    if verdict.status == "True":
+        if revision and not verdict.rolling:
+            entry["latestReadyRevision"] = revision
+        if given.ingress is not None:
+            host = ingress_rules.host(given.ingress, given.service, component.base_name)
+            scheme = "http" if given.ingress.disable_creation else given.ingress.scheme
+            entry["url"] = f"{scheme}://{host}"
+    if component.canary is not None:
+        entry["traffic"] = _traffic(component, component.canary)
+    return entry
+
+
+def _traffic(component: Component, canary: Canary) -> list[Object]:
+    """As Knative writes it: the Deployments are the revisions."""
+    return [
+        {
+            "revisionName": component.workload_name,
+            "latestRevision": False,
+            "percent": 100 - canary.percent,
+            "tag": "prev",
+        },
+        {
+            "revisionName": canary.deployment,
+            "latestRevision": True,
+            "percent": canary.percent,
+            "tag": "latest",
+        },
+    ]
 
 
 def _selected(choice: AcceleratorChoice) -> Object:
@@ -356,8 +527,19 @@ def _model_status(given: StatusInput, verdicts: Mapping[str, Verdict]) -> Object
         "Loaded",
         "Loading" if verdict.rolling else "Loaded",
     )
-    status["modelCopies"] = {"failedCopies": 0, "totalCopies": len(pods)}
+    status["modelCopies"] = {"failedCopies": 0, "totalCopies": _copies(given, len(pods))}
     return status
+
+
+def _copies(given: StatusInput, pods: int) -> int:
+    """A group of pods holds one copy together."""
+    component = given.rendered.components.get(c.ENGINE) if given.rendered else None
+    if component is None or component.workload not in (x.LEADER_WORKER_SETS, x.RAY_CLUSTERS):
+        return pods
+    state = _state(given, component)
+    if state is None:
+        return 0
+    return (state if isinstance(state, State) else read(state)).available
 
 
 def _states(transition: str, active: str, target: str) -> Object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,7 +52,8 @@ def test_columns_point_at_fields_that_exist(resource: Resource) -> None:
     schema = schema_of(resource)
     for column in crd(resource)["spec"]["versions"][0]["additionalPrinterColumns"]:
         node = schema
-        steps = column["jsonPath"].lstrip(".").replace("[*]", "").split("[")[0].split(".")
+        path = column["jsonPath"].lstrip(".").replace("[*]", "").split("[")[0]
+        steps = re.split(r"(?<!\\)\.", path)
         if steps[0] == "metadata":
             continue
         for step in steps:
