@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "uninstall": ("uninstall", "Remove OME from a cluster; services and CRDs stay"),
     "operator": ("operator", "Run the controllers and webhooks for a cluster"),
     "agent": ("agent", "Keep models on this node's disk, for a cluster"),
+    "doctor": ("doctor", "Has this machine what 'ome up' needs"),
     "kubeconfig": ("kubeconfig", "Print the path of the kubeconfig for kubectl"),
     "version": ("version", "Print the version"),
 }
