@@ -194,3 +194,47 @@ async def test_an_ingress_counts_when_somebody_serves_it_and_goes_when_unwanted(
     await home.apply(service())
     await _is_gone(home, r.INGRESSES, "chat")
     await home.until_condition("chat", "Ready", "True")
+
+
+async def test_accelerators_are_counted_and_the_chosen_one_is_named(home: Home) -> None:
+    await home.start_operator()
+    accelerator = {
+        "apiVersion": "ome.io/v1beta1",
+        "kind": "AcceleratorClass",
+        "metadata": {"name": "small"},
+        "spec": {
+            "discovery": {"nodeSelector": {"gpu": "small"}},
+            "capabilities": {"memoryGB": "24Gi"},
+        },
+    }
+    accelerated = runtime()
+    accelerated["spec"]["acceleratorRequirements"] = {"acceleratorClasses": ["small"]}
+    await home.apply(
+        model(), accelerated, service(acceleratorSelector={"policy": "FirstAvailable"}), accelerator
+    )
+    await home.report("tiny", "Ready")
+
+    async def nodes(count: int) -> bool:
+        live = await home.client.get(o.ACCELERATOR_CLASSES, "small")
+        return bool((live.get("status") or {}).get("availableNodes") == count)
+
+    await home.until("no node has it", lambda: nodes(0))
+    await home.until_condition("chat", "Ready", "False", "Unschedulable")
+    await home.kubelet.label({"gpu": "small"})
+    await home.until("one node has it", lambda: nodes(1))
+    ready = await home.until_condition("chat", "Ready", "True")
+    chosen = ready["status"]["components"]["engine"]["selectedAccelerator"]
+    assert chosen["acceleratorClass"] == "small"
+    assert chosen["nodeSelector"] == {"gpu": "small"}
+    live = await home.client.get(o.ACCELERATOR_CLASSES, "small")
+    finalizer = "acceleratorclasses.ome.io/finalizer"
+    await home.client.patch(
+        o.ACCELERATOR_CLASSES, "small", {"metadata": {"finalizers": [finalizer]}}
+    )
+    assert live["status"]["nodes"] == ["node-a"]
+    await home.client.delete(o.ACCELERATOR_CLASSES, "small")
+
+    async def gone() -> bool:
+        return await home.names(o.ACCELERATOR_CLASSES, "") == []
+
+    await home.until("the class is gone", gone)
