@@ -45,12 +45,10 @@ lock:  ## renew the lock files (needs uv)
 	$(UV) pip compile pyproject.toml --extra local --group build $(LOCK_FLAGS) -o requirements.lock
 	$(UV) pip compile pyproject.toml --extra local --group dev $(LOCK_FLAGS) -c requirements.lock -o requirements-dev.lock
 
-test-cluster:  ## tests against a real kube-apiserver (not there yet: fails, and says so)
-	@echo "==========================================================================" >&2
-	@echo "make test-cluster: THE CLUSTER TIER DID NOT RUN. Its bed (etcd, kube-apiserver," >&2
-	@echo "controller-manager, scheduler, kwok) is not in this repository yet." >&2
-	@echo "==========================================================================" >&2
-	@exit 1
+test-cluster: $(VENV)/.dev  ## tests against a real kube-apiserver (builds it with go, once); ARGS="-k name"
+	@command -v go >/dev/null || { echo "error: THE CLUSTER TIER DID NOT RUN: it builds a real control plane from Go modules, and there is no go on PATH. Install Go 1.24 or newer." >&2; exit 1; }
+	@$(BIN)/python -m tests.cluster.bed.build
+	@exec $(BIN)/python -m pytest tests/cluster $(ARGS)
 
 clean:  ## remove .venv and caches (not the data of ome up)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -8,7 +8,6 @@ The API server is a stub in a process of its own, so that CPU and memory are the
 fresh process.
 """
 
-# ruff: noqa: T201 - it prints its results
 from __future__ import annotations
 
 import argparse

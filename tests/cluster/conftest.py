@@ -9,14 +9,23 @@ import json
 import re
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
+import pytest_asyncio
+from tests.cluster import corpus
+from tests.cluster.bed import lws
 from tests.cluster.bed.build import crd_files
 from tests.cluster.bed.controlplane import ControlPlane
+from tests.cluster.wire import Answer, Api, established, over_tls, over_unix
+from tests.tools import helm, kubectl
+
+from ome.api.crds import all_crds
+from ome.standalone.apiserver import ApiServer, Store
+
+__all__ = ["helm", "kubectl"]
 
 NODES = 3
 
@@ -67,6 +76,8 @@ def cluster(bed: ControlPlane, kubectl: Path) -> Kubectl:
         for file in files:
             client.run("apply", "--server-side", "-f", str(file))
         assert files, name
+    client.wait("crd/leaderworkersets.leaderworkerset.x-k8s.io", "condition=Established")
+    client.apply(*lws.start(bed))
     nodes = [
         {
             "apiVersion": "v1",
@@ -97,3 +108,42 @@ def ns(cluster: Kubectl, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     cluster.run("create", "namespace", name)
     yield cluster.in_namespace(name)
     cluster.run("delete", "namespace", name, "--wait=false")
+
+
+# -- bare requests, to the real server and to the embedded one ---------------------------------
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def real(bed: ControlPlane) -> AsyncIterator[Api]:
+    async with over_tls("real", bed.url, bed.tokens["admin"]) as api:
+        yield api
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def embedded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+    """The embedded API server with OME's CRDs and no admission: what it does by itself."""
+    folder = tmp_path_factory.mktemp("embedded")
+    store = Store.open(folder / "store.db")
+    server = ApiServer(store)
+    await server.start(folder / "api.sock")
+    try:
+        async with over_unix("embedded", folder / "api.sock") as api:
+            await established(api, all_crds())
+            yield api
+    finally:
+        await server.stop()
+        store.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def definitions(real: Api) -> list[Answer]:
+    """OME's CRDs on the real server; its answers to their creation."""
+    return await established(real, all_crds())
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def corpus_namespaces(real: Api) -> None:
+    for name in corpus.namespaces():
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        answer = await real.call("POST", "/api/v1/namespaces", body)
+        assert answer.ok or answer.status == 409, answer

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-
 from tests.cluster.conftest import NODES, Kubectl
 
 GROUPS = (
@@ -103,8 +103,29 @@ def test_a_lost_node_makes_its_pods_unready(cluster: Kubectl, ns: Kubectl) -> No
     cluster.wait(f"node/{node}", "condition=Ready")
     try:
         cluster.run("annotate", "node", node, "bed.ome.io/lost=true")
-        patch = '{"status":{"conditions":[{"type":"Ready","status":"Unknown","reason":"NodeStatusUnknown"}]}}'
+        lost = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
+        patch = json.dumps({"status": {"conditions": [lost]}})
         cluster.run("patch", "node", node, "--subresource=status", "--type=strategic", "-p", patch)
         cluster.wait(f"node/{node}", "condition=Ready=Unknown")
     finally:
         cluster.run("delete", "node", node)
+
+
+def test_a_leader_worker_set_makes_its_group_and_becomes_available(ns: Kubectl) -> None:
+    template = {"spec": pod("ignored")["spec"]}
+    ns.apply(
+        {
+            "apiVersion": "leaderworkerset.x-k8s.io/v1",
+            "kind": "LeaderWorkerSet",
+            "metadata": {"name": "group"},
+            "spec": {
+                "replicas": 1,
+                "leaderWorkerTemplate": {"size": 3, "workerTemplate": template},
+            },
+        }
+    )
+    ns.wait("leaderworkerset/group", "condition=Available")
+    names = [item["metadata"]["name"] for item in ns.get("pods")["items"]]
+    assert sorted(names) == ["group-0", "group-0-1", "group-0-2"]
+    leader = ns.get("pod", "group-0")["spec"]["containers"][0]["env"]
+    assert "LWS_LEADER_ADDRESS" in {variable["name"] for variable in leader}

@@ -21,7 +21,7 @@ from ome.apimachinery.objects import Object, condition
 from ome.apimachinery.resources import EVENTS, PODS
 from ome.kube import Client
 from ome.standalone import workloads
-from ome.standalone.apiserver import ApiServer, Store
+from ome.standalone.apiserver import ApiServer, Store, TlsConfig
 from ome.standalone.node import BackOff, NodeAgent, Settings, stop_everything
 
 T = TypeVar("T")
@@ -51,6 +51,7 @@ class Home:
         self.socket = data / "api.sock"
         self.agent: NodeAgent
         self.client: Client
+        self.port = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start_node(self, **options: Any) -> NodeAgent:
@@ -133,12 +134,23 @@ class Home:
         return self.data / "pods" / pod["metadata"]["uid"]
 
 
+class _Logs:
+    """The logs of whichever agent the home has at the moment."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    async def logs(self, pod: Object, **options: Any) -> AsyncIterator[bytes]:
+        return await self._home.agent.logs(pod, **options)
+
+
 @contextlib.asynccontextmanager
-async def api(data: Path) -> AsyncIterator[Home]:
+async def api(data: Path, tls: TlsConfig | None = None) -> AsyncIterator[Home]:
     """An API server with a client, and nothing else yet."""
     home = Home(data)
-    server = ApiServer(Store.open(data / "db"), None, None)
-    await server.start(unix_socket=home.socket, tls=None, tokens={})
+    server = ApiServer(Store.open(data / "db"), None, _Logs(home))
+    await server.start(unix_socket=home.socket, tls=tls, tokens={"secret": "me"} if tls else {})
+    home.port = server.tls_port if tls else 0
     async with Client.unix(home.socket) as client:
         home.client = client
         try:

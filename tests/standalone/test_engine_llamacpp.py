@@ -14,7 +14,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-
 from tests.standalone.nodehome import Child, api, host_pod, is_ready, main_status
 from tests.standalone.smollm import model_file
 

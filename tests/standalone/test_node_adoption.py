@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,10 +12,6 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
-
-from ome.apimachinery.resources import DEPLOYMENTS, PODS
-from ome.kube import Client
-from ome.standalone.node import stop_everything
 from tests.standalone.nodehome import (
     Child,
     Home,
@@ -25,6 +23,11 @@ from tests.standalone.nodehome import (
     state,
     until,
 )
+
+from ome.apimachinery.objects import Object
+from ome.apimachinery.resources import DEPLOYMENTS, PODS
+from ome.kube import Client
+from ome.standalone.node import stop_everything
 
 
 @pytest.fixture
@@ -183,3 +186,59 @@ async def available(client: Client) -> list[str]:
         )
 
     return await until(look)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_kills_in_the_middle_of_rollouts_leave_exactly_what_was_asked_for(
+    tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    marker = f"93{seed}"
+    template = host_pod("x", f"exec sleep {marker}")
+    del template["spec"]["nodeName"]
+    meta = {k: template["metadata"][k] for k in ("labels", "annotations")}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {
+            "replicas": 3,
+            "selector": {"matchLabels": {"app": "x"}},
+            "template": {"metadata": meta, "spec": template["spec"]},
+        },
+    }
+    parts = ("api", "node", "workloads")
+    child = await Child(tmp_path, *parts).start()
+    try:
+        async with Client.unix(tmp_path / "api.sock") as client:
+            await client.create(DEPLOYMENTS, deployment, namespace="default")
+        for number in range(10):
+            async with Client.unix(tmp_path / "api.sock") as client:
+                change = {"metadata": {"annotations": {"version": str(number)}}}
+                patch = {"spec": {"replicas": chance.randint(1, 5), "template": change}}
+                await client.patch(DEPLOYMENTS, "web", patch, namespace="default")
+            await asyncio.sleep(chance.uniform(0, 0.4))  # any moment is as good as another
+            await child.kill()
+            child = await Child(tmp_path, *parts).start()
+        async with Client.unix(tmp_path / "api.sock") as client:
+            await client.patch(DEPLOYMENTS, "web", {"spec": {"replicas": 2}}, namespace="default")
+            pods = await until(lambda: settled(client), timeout=60)
+            living = sorted(p["metadata"]["uid"] for p in pods)
+            assert sorted(p.name for p in (tmp_path / "pods").iterdir()) == living
+        commands = [(p.info["cmdline"] or [""])[-1] for p in psutil.process_iter(["cmdline"])]
+        assert commands.count(marker) == 2
+    finally:
+        await child.kill()
+        await stop_everything(tmp_path, 1)
+    commands = [(p.info["cmdline"] or [""])[-1] for p in psutil.process_iter(["cmdline"])]
+    assert commands.count(marker) == 0
+
+
+async def settled(client: Client) -> list[Object]:
+    """The pods, once the rollout is complete and the old ones are gone."""
+    live = await client.get(DEPLOYMENTS, "web", "default")
+    status = live.get("status") or {}
+    keys = ("replicas", "updatedReplicas", "availableReplicas")
+    pods = (await client.list(PODS, "default")).items
+    done = status.get("observedGeneration") == live["metadata"]["generation"]
+    return pods if done and len(pods) == 2 and all(status.get(k) == 2 for k in keys) else []

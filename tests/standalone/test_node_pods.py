@@ -15,10 +15,6 @@ from typing import Any
 import aiohttp
 import psutil
 import pytest
-
-from ome.apimachinery.errors import BadRequest
-from ome.apimachinery.objects import condition
-from ome.apimachinery.resources import CONFIG_MAPS, LEASES, NODES, SECRETS
 from tests.standalone.nodehome import (
     NODE,
     Home,
@@ -30,6 +26,10 @@ from tests.standalone.nodehome import (
     state,
     until,
 )
+
+from ome.apimachinery.errors import BadRequest
+from ome.apimachinery.objects import condition
+from ome.apimachinery.resources import CONFIG_MAPS, LEASES, NODES, SECRETS
 
 FOREVER = "while :; do sleep 0.05; done"
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.standalone.nodehome import NODE, Home, api, host_pod, is_ready, phase, until
 
 from ome.apimachinery.errors import NotFound
-from ome.apimachinery.objects import Object, condition, owner_reference
+from ome.apimachinery.objects import Object, Resource, condition, owner_reference
 from ome.apimachinery.resources import (
     CONFIG_MAPS,
+    CUSTOM_RESOURCE_DEFINITIONS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
     JOBS,
@@ -23,7 +25,6 @@ from ome.apimachinery.resources import (
     REPLICA_SETS,
     SERVICES,
 )
-from tests.standalone.nodehome import NODE, Home, api, host_pod, is_ready, phase, until
 
 PORT = 18090
 
@@ -349,6 +350,45 @@ async def exists(home: Home, name: str) -> bool:
     except NotFound:
         return False
     return True
+
+
+@pytest.mark.parametrize("propagation", ["Background", "Foreground"])
+async def test_custom_objects_own_workloads_too(home: Home, propagation: str) -> None:
+    names = {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    definition: Object = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.example.com"},
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": names,
+            "versions": [version],
+        },
+    }
+    await home.client.create(CUSTOM_RESOURCE_DEFINITIONS, definition)
+
+    async def established() -> bool:
+        live = await home.client.get(CUSTOM_RESOURCE_DEFINITIONS, "things.example.com")
+        return (condition(live, "Established") or {}).get("status") == "True"
+
+    await until(established)
+    things = Resource("example.com", "v1", "things", "Thing")
+    made: Object = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t"}}
+    owner = await home.client.create(things, made, namespace="default")
+    wanted = deployment("d", "sleep 60", replicas=1)
+    wanted["metadata"]["ownerReferences"] = [owner_reference(owner)]
+    await home.client.create(DEPLOYMENTS, wanted, namespace="default")
+    await complete(home, "d", 1)
+    await home.client.delete(things, "t", "default", propagation=propagation)
+
+    async def clean() -> bool:
+        kinds = (things, DEPLOYMENTS, REPLICA_SETS, PODS)
+        return not any([(await home.client.list(k, "default")).items for k in kinds])
+
+    await until(clean)
 
 
 async def test_a_deleted_namespace_is_emptied_first(home: Home) -> None:

@@ -7,6 +7,9 @@ The rules that hold for every kind:
   have refuse it. So metadata edits, finalizer removals and scaling of objects that were stored
   under other rules always go through.
 * An object that is being deleted is never looked at.
+
+Pods of services are looked at when they are created, to add what their annotations ask for
+(:mod:`ome.admission.pods`).
 """
 
 from __future__ import annotations
@@ -17,12 +20,16 @@ from typing import NamedTuple
 from ome.admission.benchmarks import benchmark_errors
 from ome.admission.defaulting import default_service
 from ome.admission.models import model_errors, model_warnings
+from ome.admission.pods import concerns, mutate_pod
 from ome.admission.runtimes import runtime_errors, runtime_warnings
 from ome.admission.services import service_errors, service_warnings
+from ome.admission.shapes import MISSHAPEN, shape_errors
 from ome.admission.view import View
+from ome.api import constants as c
 from ome.api import resources as o
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object, Resource, is_deleting
+from ome.apimachinery.resources import CONFIG_MAPS, PODS
 
 
 class Review(NamedTuple):
@@ -60,13 +67,27 @@ class OmeAdmission:
         view: View,
     ) -> Review:
         """``operation`` is CREATE, UPDATE or DELETE; writes to subresources don't belong here."""
-        if resource.group != o.GROUP or operation == "DELETE" or obj is None or is_deleting(obj):
-            return Review(obj, [], [])
-        patched, warnings = obj, list[str]()
-        if resource.plural == o.INFERENCE_SERVICES.plural:
-            patched, warnings = default_service(
-                obj, old, view, namespace=self._namespace, migrate=self._migrate
-            )
+        try:
+            return self._review(operation, resource, obj, old, view)
+        except MISSHAPEN:
+            problems = shape_errors(resource, obj or {})
+            if not problems:
+                raise
+            return Review(obj, problems, [])
+
+    def _review(
+        self,
+        operation: str,
+        resource: Resource,
+        obj: Object | None,
+        old: Object | None,
+        view: View,
+    ) -> Review:
+        patched, errors, warnings = self._mutate(operation, resource, obj, old, view)
+        if errors or patched is None or resource.group != o.GROUP:
+            return Review(patched, errors, warnings)
+        if operation == "DELETE" or is_deleting(patched):
+            return Review(patched, [], [])
         check = _ERRORS.get(resource.plural)
         errors = check(patched) if check else []
         if old is not None and check is not None and errors:
@@ -77,6 +98,55 @@ class OmeAdmission:
         if old is None or old.get("spec") != patched.get("spec"):
             warnings += _warnings(resource, patched, old, view)
         return Review(patched, [], list(dict.fromkeys(warnings)))
+
+    def mutate(
+        self,
+        operation: str,
+        resource: Resource,
+        obj: Object | None,
+        old: Object | None,
+        view: View,
+    ) -> Review:
+        """Only what is filled in: the first half of :meth:`review`.
+
+        Errors are those that leave nothing sensible to fill in, which only pods can have. What the
+        schema will refuse stays as it is, so that the schema's words reach the user.
+        """
+        try:
+            return self._mutate(operation, resource, obj, old, view)
+        except MISSHAPEN:
+            if not shape_errors(resource, obj or {}):
+                raise
+            return Review(obj, [], [])
+
+    def _mutate(
+        self,
+        operation: str,
+        resource: Resource,
+        obj: Object | None,
+        old: Object | None,
+        view: View,
+    ) -> Review:
+        if operation == "DELETE" or obj is None or is_deleting(obj):
+            return Review(obj, [], [])
+        if _is(resource, o.INFERENCE_SERVICES):
+            patched, warnings = default_service(
+                obj, old, view, namespace=self._namespace, migrate=self._migrate
+            )
+            return Review(patched, [], warnings)
+        if _is(resource, PODS) and operation == "CREATE" and concerns(obj):
+            config_map = view.get(CONFIG_MAPS, self._namespace, c.INFERENCE_SERVICE_CONFIG) or {}
+            found = mutate_pod(
+                obj,
+                config_map.get("data"),
+                lambda name: view.get(o.FINE_TUNED_WEIGHTS, "", name),
+            )
+            return Review(*found)
+        return Review(obj, [], [])
+
+
+def _is(resource: Resource, other: Resource) -> bool:
+    return (resource.group, resource.plural) == (other.group, other.plural)
 
 
 def _warnings(resource: Resource, obj: Object, old: Object | None, view: View) -> list[str]:

@@ -240,7 +240,12 @@ def _reference_warnings(obj: Object, view: View) -> list[str]:
         *view.list(o.CLUSTER_SERVING_RUNTIMES),
     ]
     selection = select_runtime(SelectionInput(obj, model, runtimes))
-    if selection.winner is None:
+    if selection.winner is None and model is not None and _is_unread(model):
+        found.append(
+            f"the format of model {model_name} is not known yet; a runtime is selected as soon as "
+            "a node has fetched and read it"
+        )
+    elif selection.winner is None:
         assert selection.problem is not None
         found.append(f"{selection.problem.message}. What to do: {selection.problem.fix}")
     elif not selection.explicit:
@@ -248,6 +253,13 @@ def _reference_warnings(obj: Object, view: View) -> list[str]:
             f"Runtime {selection.winner.name} will be auto-selected for model {model_name}"
         )
     return found + list(selection.warnings)
+
+
+def _is_unread(model: Object) -> bool:
+    """Whether what selection needs to know will come from the model's files."""
+    if annotations_of(model).get(c.A_SKIP_CONFIG_PARSING, "").lower() == "true":
+        return False
+    return not ((model.get("spec") or {}).get("modelFormat") or {}).get("name")
 
 
 def _model(spec: Mapping[str, Any], namespace: str, view: View) -> Object | None:

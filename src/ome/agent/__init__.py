@@ -1,1 +1,5 @@
-"""Keeps a node's models on its disk and reports what it has."""
+"""Keeps models on a node's disk and reports: runs in ``ome up`` and as a DaemonSet."""
+
+from ome.agent.agent import NodeModelAgent
+
+__all__ = ["NodeModelAgent"]

@@ -18,15 +18,18 @@ class AcceleratorDiscovery(Lens, frozen=True, kw_only=True, rename="camel"):
 
     node_selector: Annotated[
         dict[str, str],
-        Field("Labels of such nodes; also added to pods.", default="none",
-              example={"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}),
+        Field(
+            "Labels of such nodes; also added to pods.",
+            default="none",
+            example={"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+        ),
     ] = {}
     affinity: Annotated[
         Affinity | None, Field("Affinity that is added to pods.", default="none")
     ] = None
-    pci_vendor_id: Annotated[
-        str | None, Field("PCI vendor.", default="none", example="10de")
-    ] = msgspec.field(name="pciVendorID", default=None)
+    pci_vendor_id: Annotated[str | None, Field("PCI vendor.", default="none", example="10de")] = (
+        msgspec.field(name="pciVendorID", default=None)
+    )
     device_ids: Annotated[
         tuple[str, ...],
         Field("PCI devices.", default="none", example=["2330"], schema=ATOMIC),
@@ -47,18 +50,18 @@ class AcceleratorLatency(Lens, frozen=True, kw_only=True, rename="camel"):
 class AcceleratorPerformance(Lens, frozen=True, kw_only=True, rename="camel"):
     """Peak computing performance without sparsity, as the vendor states it."""
 
-    fp32_tflops: Annotated[
-        Int64 | None, Field("Single precision.", unit="TFLOPS", example=67)
-    ] = msgspec.field(name="fp32Tflops", default=None)
-    fp16_tflops: Annotated[
-        Int64 | None, Field("Half precision.", unit="TFLOPS", example=989)
-    ] = msgspec.field(name="fp16Tflops", default=None)
-    int8_tops: Annotated[
-        Int64 | None, Field("8-bit integers.", unit="TOPS", example=1979)
-    ] = msgspec.field(name="int8Tops", default=None)
-    int4_tops: Annotated[
-        Int64 | None, Field("4-bit integers.", unit="TOPS", example=3958)
-    ] = msgspec.field(name="int4Tops", default=None)
+    fp32_tflops: Annotated[Int64 | None, Field("Single precision.", unit="TFLOPS", example=67)] = (
+        msgspec.field(name="fp32Tflops", default=None)
+    )
+    fp16_tflops: Annotated[Int64 | None, Field("Half precision.", unit="TFLOPS", example=989)] = (
+        msgspec.field(name="fp16Tflops", default=None)
+    )
+    int8_tops: Annotated[Int64 | None, Field("8-bit integers.", unit="TOPS", example=1979)] = (
+        msgspec.field(name="int8Tops", default=None)
+    )
+    int4_tops: Annotated[Int64 | None, Field("4-bit integers.", unit="TOPS", example=3958)] = (
+        msgspec.field(name="int4Tops", default=None)
+    )
     latency: Annotated[
         AcceleratorLatency | None, Field("How quickly it answers.", default="unknown")
     ] = None
@@ -69,8 +72,9 @@ class AcceleratorCapabilities(Lens, frozen=True, kw_only=True, rename="camel"):
 
     memory_gb: Annotated[
         Quantity | None,
-        Field("Memory of one accelerator; a plain number means GB.", default="unknown",
-              example="80Gi"),
+        Field(
+            "Memory of one accelerator; a plain number means GB.", default="unknown", example="80Gi"
+        ),
     ] = msgspec.field(name="memoryGB", default=None)
     compute_capability: Annotated[
         str | None, Field("Generation of the instruction set.", default="unknown", example="9.0")
@@ -83,13 +87,18 @@ class AcceleratorCapabilities(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = msgspec.field(name="clockSpeedMHz", default=None)
     memory_bandwidth_gbps: Annotated[
         Quantity | None,
-        Field("Memory bandwidth of one accelerator.", unit="GB/s", default="unknown",
-              example="3350"),
+        Field(
+            "Memory bandwidth of one accelerator.", unit="GB/s", default="unknown", example="3350"
+        ),
     ] = msgspec.field(name="memoryBandwidthGBps", default=None)
     features: Annotated[
         tuple[str, ...],
-        Field("Features by which it can be required.", default="none",
-              example=["nvlink", "fp8"], schema=ATOMIC),
+        Field(
+            "Features by which it can be required.",
+            default="none",
+            example=["nvlink", "fp8"],
+            schema=ATOMIC,
+        ),
     ] = ()
     performance: Annotated[
         AcceleratorPerformance | None, Field("Computing performance.", default="unknown")
@@ -100,9 +109,7 @@ class AcceleratorResource(Lens, frozen=True, kw_only=True, rename="camel"):
     """A resource that pods request to get the accelerator."""
 
     name: Annotated[str, Field("Name of the resource.", example="nvidia.com/gpu")]
-    quantity: Annotated[
-        Quantity, Field("How much one replica requests.", example="1")
-    ] = "1"
+    quantity: Annotated[Quantity, Field("How much one replica requests.", example="1")] = "1"
     divisible: Annotated[
         bool | None,
         Field("Whether part of one can be requested.", default="false", example=False),
@@ -133,22 +140,30 @@ class AcceleratorCost(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     spot_per_hour: Annotated[
         Quantity | None,
-        Field("Price of one that can be taken away.", unit="per hour", default="perHour",
-              example="1.2"),
+        Field(
+            "Price of one that can be taken away.",
+            unit="per hour",
+            default="perHour",
+            example="1.2",
+        ),
     ] = None
     tier: Annotated[
         str | None,
-        Field("Rough price where no figures are given.", default="medium", example="high",
-              values=("low", "medium", "high")),
+        Field(
+            "Rough price where no figures are given.",
+            default="medium",
+            example="high",
+            values=("low", "medium", "high"),
+        ),
     ] = None
 
 
 class AcceleratorClassSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     """What the accelerator is."""
 
-    vendor: Annotated[
-        str | None, Field("Who makes it.", default="unknown", example="nvidia")
-    ] = None
+    vendor: Annotated[str | None, Field("Who makes it.", default="unknown", example="nvidia")] = (
+        None
+    )
     family: Annotated[
         str | None, Field("Its architecture.", default="unknown", example="hopper")
     ] = None
@@ -174,8 +189,7 @@ class AcceleratorClassStatus(Lens, frozen=True, kw_only=True, rename="camel"):
 
     nodes: Annotated[
         tuple[str, ...],
-        Field("Nodes that have it, sorted.", default="none", example=["gpu-node-1"],
-              schema=ATOMIC),
+        Field("Nodes that have it, sorted.", default="none", example=["gpu-node-1"], schema=ATOMIC),
     ] = ()
     total_accelerators: Annotated[
         Int32 | None, Field("Accelerators on these nodes.", unit="accelerators", example=8)
@@ -183,7 +197,9 @@ class AcceleratorClassStatus(Lens, frozen=True, kw_only=True, rename="camel"):
     available_accelerators: Annotated[
         Int32 | None, Field("Of these, not requested by pods.", unit="accelerators", example=2)
     ] = None
-    last_updated: Annotated[Time | None, Field("When this last changed.")] = None
+    last_updated: Annotated[
+        Time | None, Field("When this last changed.", example="2026-05-06T10:00:00Z")
+    ] = None
     conditions: Annotated[
         tuple[Condition, ...], Field("Observations.", default="none", schema=ATOMIC)
     ] = ()
@@ -196,9 +212,9 @@ class AcceleratorClass(KubeObject, frozen=True, kw_only=True, rename="camel"):
     """A type of accelerator in this cluster."""
 
     spec: Annotated[AcceleratorClassSpec, Field("What the accelerator is.")]
-    status: Annotated[
-        AcceleratorClassStatus | None, Field("Where they are; written by OME.")
-    ] = None
+    status: Annotated[AcceleratorClassStatus | None, Field("Where they are; written by OME.")] = (
+        None
+    )
 
 
 def decode(obj: Mapping[str, Any]) -> AcceleratorClass:

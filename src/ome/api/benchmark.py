@@ -38,9 +38,7 @@ STATES: Final = (PENDING, RUNNING, COMPLETED, FAILED)
 class HuggingFaceSecretReference(Lens, frozen=True, kw_only=True, rename="camel"):
     """A Secret with a token for the Hugging Face hub."""
 
-    name: Annotated[
-        str, Field("Name of the Secret in the job's namespace.", example="hf-token")
-    ]
+    name: Annotated[str, Field("Name of the Secret in the job's namespace.", example="hf-token")]
 
 
 class InferenceServiceReference(Lens, frozen=True, kw_only=True, rename="camel"):
@@ -55,16 +53,22 @@ class Endpoint(Lens, frozen=True, kw_only=True, rename="camel"):
 
     url: Annotated[
         str,
-        Field("Base URL of the server.", example="http://127.0.0.1:8080",
-              schema={"pattern": "^(http|https)://"}),
+        Field(
+            "Base URL of the server.",
+            example="http://127.0.0.1:8080",
+            schema={"pattern": "^(http|https)://"},
+        ),
     ]
     api_format: Annotated[
         str, Field("API that the server speaks.", enum=API_FORMATS, example="openai")
     ]
     model_name: Annotated[
         str | None,
-        Field("Name by which the server knows the model.", default="asked of the server",
-              example="qwen3-0-6b"),
+        Field(
+            "Name by which the server knows the model.",
+            default="asked of the server",
+            example="qwen3-0-6b",
+        ),
     ] = None
 
 
@@ -91,8 +95,11 @@ class PodOverride(Lens, frozen=True, kw_only=True, rename="camel"):
 
     image: Annotated[
         str | None,
-        Field("Image of genai-bench.", default="the operator's setting",
-              example="ghcr.io/moirai-internal/genai-bench:v0.0.3"),
+        Field(
+            "Image of genai-bench.",
+            default="the operator's setting",
+            example="ghcr.io/moirai-internal/genai-bench:v0.0.3",
+        ),
     ] = None
     env: Annotated[
         tuple[EnvVar, ...],
@@ -116,8 +123,12 @@ class PodOverride(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = ()
     node_selector: Annotated[
         dict[str, str],
-        Field("Labels that the pod's node must have.", default="any node",
-              example={"pool": "cpu"}, schema=ATOMIC_MAP),
+        Field(
+            "Labels that the pod's node must have.",
+            default="any node",
+            example={"pool": "cpu"},
+            schema=ATOMIC_MAP,
+        ),
     ] = {}
     affinity: Annotated[Affinity | None, Field("Affinity of the pod.", default="none")] = None
     volumes: Annotated[
@@ -141,13 +152,22 @@ class BenchmarkJobSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     ]
     traffic_scenarios: Annotated[
         tuple[str, ...],
-        Field("Shapes of traffic, one run each.", default="genai-bench's for the task",
-              example=["D(100,100)"], schema=SET),
+        Field(
+            "Shapes of traffic, one run each.",
+            default="genai-bench's for the task",
+            example=["D(100,100)"],
+            schema=SET,
+        ),
     ] = ()
     num_concurrency: Annotated[
         tuple[int, ...],
-        Field("Numbers of requests at a time, one run each.", unit="requests",
-              default="genai-bench's for the task", example=[1, 4], schema=SET),
+        Field(
+            "Numbers of requests at a time, one run each.",
+            unit="requests",
+            default="genai-bench's for the task",
+            example=[1, 4],
+            schema=SET,
+        ),
     ] = ()
     max_time_per_iteration: Annotated[
         int, Field("Longest time of one run.", unit="minutes", example=5)
@@ -179,9 +199,15 @@ class BenchmarkJobStatus(Lens, frozen=True, kw_only=True, rename="camel"):
     state: Annotated[
         str, Field("Where the job stands.", enum=STATES, example="Running", required=True)
     ] = ""
-    start_time: Annotated[Time | None, Field("When it began.")] = None
-    completion_time: Annotated[Time | None, Field("When it ended.")] = None
-    last_reconcile_time: Annotated[Time | None, Field("When it was last looked at.")] = None
+    start_time: Annotated[Time | None, Field("When it began.", example="2026-05-06T10:00:00Z")] = (
+        None
+    )
+    completion_time: Annotated[
+        Time | None, Field("When it ended.", example="2026-05-06T10:20:00Z")
+    ] = None
+    last_reconcile_time: Annotated[
+        Time | None, Field("When it was last looked at.", example="2026-05-06T10:20:00Z")
+    ] = None
     failure_message: Annotated[
         str | None, Field("Why it failed.", example="every request got 404")
     ] = None

@@ -34,13 +34,19 @@ class ScalerAuthenticationRef(Lens, frozen=True, kw_only=True, rename="camel"):
 
     name: Annotated[
         str,
-        Field("Name of the KEDA authentication object.", example="prometheus-auth",
-              schema={"minLength": 1}),
+        Field(
+            "Name of the KEDA authentication object.",
+            example="prometheus-auth",
+            schema={"minLength": 1},
+        ),
     ]
     kind: Annotated[
         str,
-        Field("Kind of the KEDA authentication object.", enum=AUTHENTICATION_KINDS,
-              example="TriggerAuthentication"),
+        Field(
+            "Kind of the KEDA authentication object.",
+            enum=AUTHENTICATION_KINDS,
+            example="TriggerAuthentication",
+        ),
     ] = "TriggerAuthentication"
 
 
@@ -49,31 +55,44 @@ class KedaConfig(Lens, frozen=True, kw_only=True, rename="camel"):
 
     enable_keda: Annotated[
         bool | None,
-        Field("Scale with KEDA instead of a plain HorizontalPodAutoscaler.",
-              default="false", example=True),
+        Field(
+            "Scale with KEDA instead of a plain HorizontalPodAutoscaler.",
+            default="false",
+            example=True,
+        ),
     ] = None
     prom_server_address: Annotated[
         str | None,
-        Field("Base URL of the Prometheus server, with scheme and host.",
-              default="the operator's setting",
-              example="http://prometheus.monitoring.svc.cluster.local:9090"),
+        Field(
+            "Base URL of the Prometheus server, with scheme and host.",
+            default="the operator's setting",
+            example="http://prometheus.monitoring.svc.cluster.local:9090",
+        ),
     ] = None
     custom_prom_query: Annotated[
         str | None,
-        Field("PromQL query whose value is compared with the threshold.",
-              default="tokens per second of the service",
-              example='sum(rate(vllm:request_success_total[1m]))'),
+        Field(
+            "PromQL query whose value is compared with the threshold.",
+            default="tokens per second of the service",
+            example="sum(rate(vllm:request_success_total[1m]))",
+        ),
     ] = None
     scaling_threshold: Annotated[
         str | None,
-        Field("Value of the query at which one more replica is wanted; a finite number as text.",
-              default='"10"', example="10"),
+        Field(
+            "Value of the query at which one more replica is wanted; a finite number as text.",
+            default='"10"',
+            example="10",
+        ),
     ] = None
     scaling_operator: Annotated[
         str | None,
-        Field("How the query's value is compared with the threshold.",
-              default="GreaterThanOrEqual", example="GreaterThanOrEqual",
-              values=("GreaterThan", "GreaterThanOrEqual", "LessThan", "LessThanOrEqual")),
+        Field(
+            "How the query's value is compared with the threshold.",
+            default="GreaterThanOrEqual",
+            example="GreaterThanOrEqual",
+            values=("GreaterThan", "GreaterThanOrEqual", "LessThan", "LessThanOrEqual"),
+        ),
     ] = None
     authentication_ref: Annotated[
         ScalerAuthenticationRef | None,
@@ -81,8 +100,12 @@ class KedaConfig(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     auth_modes: Annotated[
         str | None,
-        Field("Comma list of authentication modes; has an effect only with authenticationRef.",
-              default="none", example="tls,bearer", values=("basic", "tls", "bearer", "custom")),
+        Field(
+            "Comma list of authentication modes; has an effect only with authenticationRef.",
+            default="none",
+            example="tls,bearer",
+            values=("basic", "tls", "bearer", "custom"),
+        ),
     ] = None
 
 
@@ -95,38 +118,63 @@ class AcceleratorConstraints(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     max_memory: Annotated[
         Int64 | None,
-        Field("Most memory of one accelerator, to keep large ones free.", unit="GB",
-              default="no bound", example=80),
+        Field(
+            "Most memory of one accelerator, to keep large ones free.",
+            unit="GB",
+            default="no bound",
+            example=80,
+        ),
     ] = None
     min_compute_performance_tflops: Annotated[
         Int64 | None,
-        Field("Least computing performance in half precision.", unit="TFLOPS",
-              default="no bound", example=300),
+        Field(
+            "Least computing performance in half precision.",
+            unit="TFLOPS",
+            default="no bound",
+            example=300,
+        ),
     ] = msgspec.field(name="minComputePerformanceTFLOPS", default=None)
     min_architecture_version: Annotated[
         str | None,
-        Field("Least compute capability, compared as a version.", default="no bound",
-              example="9.0"),
+        Field(
+            "Least compute capability, compared as a version.", default="no bound", example="9.0"
+        ),
     ] = None
     required_features: Annotated[
         tuple[str, ...],
-        Field("Features that the accelerator must all have, in any letter case.",
-              default="none", example=["nvlink"], schema=ATOMIC),
+        Field(
+            "Features that the accelerator must all have, in any letter case.",
+            default="none",
+            example=["nvlink"],
+            schema=ATOMIC,
+        ),
     ] = ()
     excluded_classes: Annotated[
         tuple[str, ...],
-        Field("Accelerator classes that are never chosen.", default="none",
-              example=["nvidia-a10"], schema=ATOMIC),
+        Field(
+            "Accelerator classes that are never chosen.",
+            default="none",
+            example=["nvidia-a10"],
+            schema=ATOMIC,
+        ),
     ] = ()
     architecture_families: Annotated[
         tuple[str, ...],
-        Field("Families that may be chosen, as family or vendor-family.", default="all",
-              example=["hopper"], schema=ATOMIC),
+        Field(
+            "Families that may be chosen, as family or vendor-family.",
+            default="all",
+            example=["hopper"],
+            schema=ATOMIC,
+        ),
     ] = ()
     preferred_precisions: Annotated[
         tuple[str, ...],
-        Field("Precisions by which performance is compared, best first.", default="fp16",
-              example=["fp8", "fp16"], schema=ATOMIC),
+        Field(
+            "Precisions by which performance is compared, best first.",
+            default="fp16",
+            example=["fp8", "fp16"],
+            schema=ATOMIC,
+        ),
     ] = ()
 
 
@@ -135,8 +183,11 @@ class AcceleratorSelector(Lens, frozen=True, kw_only=True, rename="camel"):
 
     accelerator_class: Annotated[
         str | None,
-        Field("Name of the AcceleratorClass to use; wins over everything else here.",
-              default="chosen by policy", example="nvidia-h100-80gb"),
+        Field(
+            "Name of the AcceleratorClass to use; wins over everything else here.",
+            default="chosen by policy",
+            example="nvidia-h100-80gb",
+        ),
     ] = None
     constraints: Annotated[
         AcceleratorConstraints | None,
@@ -144,8 +195,12 @@ class AcceleratorSelector(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     policy: Annotated[
         str | None,
-        Field("How to choose among accelerators that fit.", default="none: no class is chosen",
-              enum=ACCELERATOR_POLICIES, example="BestFit"),
+        Field(
+            "How to choose among accelerators that fit.",
+            default="none: no class is chosen",
+            enum=ACCELERATOR_POLICIES,
+            example="BestFit",
+        ),
     ] = None
 
 
@@ -176,64 +231,99 @@ class ComponentExtensionSpec(PodLens, frozen=True, kw_only=True, rename="camel")
 
     min_replicas: Annotated[
         int | None,
-        Field("Fewest replicas that are kept running; 0 lets the component sleep.",
-              unit="replicas", default="1", example=1),
+        Field(
+            "Fewest replicas that are kept running; 0 lets the component sleep.",
+            unit="replicas",
+            default="1",
+            example=1,
+        ),
     ] = None
     max_replicas: Annotated[
         int | None,
-        Field("Most replicas that autoscaling may start; 0 means unset.",
-              unit="replicas", default="3 (router: 2), never less than minReplicas", example=3),
+        Field(
+            "Most replicas that autoscaling may start; 0 means unset.",
+            unit="replicas",
+            default="3 (router: 2), never less than minReplicas",
+            example=3,
+        ),
     ] = None
     scale_target: Annotated[
         int | None,
-        Field("Value of the metric per replica that autoscaling aims at.",
-              unit="percent for cpu and memory, requests for concurrency and rps",
-              default="80", example=70),
+        Field(
+            "Value of the metric per replica that autoscaling aims at.",
+            unit="percent for cpu and memory, requests for concurrency and rps",
+            default="80",
+            example=70,
+        ),
     ] = None
     scale_metric: Annotated[
         str | None,
-        Field("Metric that autoscaling watches.", default="cpu", enum=SCALE_METRICS,
-              example="cpu"),
+        Field("Metric that autoscaling watches.", default="cpu", enum=SCALE_METRICS, example="cpu"),
     ] = None
     container_concurrency: Annotated[
         Int64 | None,
-        Field("Most requests that one replica handles at a time (Knative only).",
-              unit="requests", default="0: no bound", example=16),
+        Field(
+            "Most requests that one replica handles at a time (Knative only).",
+            unit="requests",
+            default="0: no bound",
+            example=16,
+        ),
     ] = None
     timeout_seconds: Annotated[
         Int64 | None,
-        Field("How long one request may take before it is given up.", unit="seconds",
-              default="the router's own", example=600),
+        Field(
+            "How long one request may take before it is given up.",
+            unit="seconds",
+            default="the router's own",
+            example=600,
+        ),
     ] = None
     canary_traffic_percent: Annotated[
         Int64 | None,
-        Field("Share of traffic for the newest revision; the rest stays on the previous one.",
-              unit="percent, 0 to 100", default="100", example=10),
+        Field(
+            "Share of traffic for the newest revision; the rest stays on the previous one.",
+            unit="percent, 0 to 100",
+            default="100",
+            example=10,
+        ),
     ] = None
     labels: Annotated[
         dict[str, str],
-        Field("Labels for the component's objects and pods.", default="none",
-              example={"team": "search"}),
+        Field(
+            "Labels for the component's objects and pods.",
+            default="none",
+            example={"team": "search"},
+        ),
     ] = {}
     annotations: Annotated[
         dict[str, str],
-        Field("Annotations for the component's objects and pods.", default="none",
-              example={"prometheus.io/scrape": "true"}),
+        Field(
+            "Annotations for the component's objects and pods.",
+            default="none",
+            example={"prometheus.io/scrape": "true"},
+        ),
     ] = {}
     min_available: Annotated[
         IntOrString | None,
-        Field("Replicas that voluntary disruptions must leave running. Not with maxUnavailable.",
-              unit="replicas or percent", default="unset", example=1),
+        Field(
+            "Replicas that voluntary disruptions must leave running. Not with maxUnavailable.",
+            unit="replicas or percent",
+            default="unset",
+            example=1,
+        ),
     ] = None
     max_unavailable: Annotated[
         IntOrString | None,
-        Field("Replicas that voluntary disruptions may take down. Not with minAvailable.",
-              unit="replicas or percent", default="1", example="25%"),
+        Field(
+            "Replicas that voluntary disruptions may take down. Not with minAvailable.",
+            unit="replicas or percent",
+            default="1",
+            example="25%",
+        ),
     ] = None
     deployment_strategy: Annotated[
         DeploymentStrategy | None,
-        Field("How a Deployment replaces its pods (RawDeployment only).",
-              default="RollingUpdate"),
+        Field("How a Deployment replaces its pods (RawDeployment only).", default="RollingUpdate"),
     ] = None
     keda_config: Annotated[
         KedaConfig | None,
@@ -280,8 +370,10 @@ class EngineSpec(ComponentExtensionSpec, frozen=True, kw_only=True, rename="came
     ] = None
     accelerator_override: Annotated[
         AcceleratorSelector | None,
-        Field("Accelerator choice of this component; wins over the service's.",
-              default="the service's acceleratorSelector"),
+        Field(
+            "Accelerator choice of this component; wins over the service's.",
+            default="the service's acceleratorSelector",
+        ),
     ] = None
 
 
@@ -298,8 +390,11 @@ class RouterSpec(ComponentExtensionSpec, frozen=True, kw_only=True, rename="came
     ] = None
     config: Annotated[
         dict[str, str],
-        Field("Settings handed to the router as environment variables.", default="none",
-              example={"ROUTER_POLICY": "cache_aware"}),
+        Field(
+            "Settings handed to the router as environment variables.",
+            default="none",
+            example={"ROUTER_POLICY": "cache_aware"},
+        ),
     ] = {}
 
 

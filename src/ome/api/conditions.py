@@ -118,8 +118,13 @@ def summarise(
 
 
 def set_ready(
-    conditions: Sequence[Mapping[str, Any]], components: Iterable[str], *, now: str,
-    also: Sequence[str] = (), ready_message: str = "", generation: int | None = None,
+    conditions: Sequence[Mapping[str, Any]],
+    components: Iterable[str],
+    *,
+    now: str,
+    also: Sequence[str] = (),
+    ready_message: str = "",
+    generation: int | None = None,
 ) -> list[Object]:
     """Set ``Ready`` from every declared component, the ingress, and the types in ``also``.
 

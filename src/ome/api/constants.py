@@ -14,11 +14,11 @@ DEFAULT_NAMESPACE: Final = "ome"
 
 LEADER_LEASE: Final = "ome-controller-manager-leader-lock"
 
-# --- configuration maps -------------------------------------------------------------------------
+# --- configuration maps -----------------------------------------------------------------------
 INFERENCE_SERVICE_CONFIG: Final = "inferenceservice-config"
 BENCHMARK_JOB_CONFIG: Final = "benchmarkjob-config"
 
-# --- components, modes, autoscalers -------------------------------------------------------------
+# --- components, modes, autoscalers -----------------------------------------------------------
 ENGINE: Final = "engine"
 DECODER: Final = "decoder"
 ROUTER: Final = "router"
@@ -53,7 +53,7 @@ DEFAULT_MAX_REPLICAS: Final = {ENGINE: 3, DECODER: 3, ROUTER: 2}
 DEFAULT_CPU_UTILIZATION: Final = 80
 """Percent; target of an HPA when neither the annotation nor ``scaleTarget`` is given."""
 
-# --- annotations ----------------------------------------------------------------------------------
+# --- annotations ------------------------------------------------------------------------------
 A_DEPLOYMENT_MODE: Final = "ome.io/deploymentMode"
 A_ENABLE_TAG_ROUTING: Final = "ome.io/enable-tag-routing"
 A_AUTOSCALER_CLASS: Final = "ome.io/autoscalerClass"
@@ -139,7 +139,7 @@ POD_ONLY_ANNOTATIONS: Final = frozenset(
 )
 """Annotations that belong on pods and are kept away from Services (with the prefixes above)."""
 
-# --- labels -----------------------------------------------------------------------------------------
+# --- labels -----------------------------------------------------------------------------------
 L_INFERENCE_SERVICE: Final = "ome.io/inferenceservice"
 L_TRAINING_JOB: Final = "ome.io/trainingjob"
 L_COMPONENT: Final = "component"
@@ -182,25 +182,25 @@ VISIBILITY_CLUSTER_LOCAL: Final = "cluster-local"
 VOLCANO_PRIORITY_CLASS: Final = "volcano-scheduling-high-priority"
 KUEUE_PRIORITY_CLASS: Final = "kueue-scheduling-high-priority"
 
-# --- a model on one node: value of the node label and of `status` in the node's ConfigMap ----------
+# --- a model on one node: value of the node label and of `status` in the node's ConfigMap -----
 NODE_MODEL_READY: Final = "Ready"
 NODE_MODEL_UPDATING: Final = "Updating"
 NODE_MODEL_FAILED: Final = "Failed"
 NODE_MODEL_DELETED: Final = "Deleted"
 
-# --- finalizers ---------------------------------------------------------------------------------------
+# --- finalizers -------------------------------------------------------------------------------
 FINALIZER_INFERENCE_SERVICE: Final = "inferenceservice.finalizers"
 FINALIZER_BASE_MODEL: Final = "basemodels.ome.io/finalizer"
 FINALIZER_CLUSTER_BASE_MODEL: Final = "clusterbasemodels.ome.io/finalizer"
 FINALIZER_ACCELERATOR_CLASS: Final = "acceleratorclasses.ome.io/finalizer"
 
-# --- field managers -----------------------------------------------------------------------------------
+# --- field managers ---------------------------------------------------------------------------
 MANAGER: Final = "ome"
 """Owns children that were applied."""
 MANAGER_STATUS: Final = "ome-status"
 MANAGER_AGENT: Final = "ome-agent"
 
-# --- containers, volumes, paths, ports -------------------------------------------------------------
+# --- containers, volumes, paths, ports --------------------------------------------------------
 MAIN_CONTAINER: Final = "ome-container"
 TRAINER_CONTAINER: Final = "trainer"
 PROBER_CONTAINER: Final = "multinode-prober"
@@ -235,7 +235,7 @@ MANAGER_METRICS_PORT: Final = 8080
 PROBE_PORT: Final = 8081
 DEFAULT_METRICS_PATH: Final = "/metrics"
 
-# --- environment of serving containers -------------------------------------------------------------
+# --- environment of serving containers --------------------------------------------------------
 E_MODEL_PATH: Final = "MODEL_PATH"
 E_SERVED_MODEL_NAME: Final = "SERVED_MODEL_NAME"
 E_PARALLELISM_SIZE: Final = "PARALLELISM_SIZE"
@@ -247,7 +247,7 @@ E_CONTAINER_METRICS_PATH: Final = "CONTAINER_PROMETHEUS_METRICS_PATH"
 E_AGGREGATE_METRICS_PORT: Final = "AGGREGATE_PROMETHEUS_METRICS_PORT"
 E_DEPLOYMENT_MODE: Final = "DEPLOYMENT_MODE"
 
-# --- environment of the model containers that the pod webhook adds --------------------------------
+# --- environment of the model containers that the pod webhook adds ----------------------------
 AGENT_ENV_PREFIX: Final = "OME_AGENT_"
 E_AGENT_MODEL_NAME: Final = "OME_AGENT_MODEL_NAME"
 E_AGENT_MODEL_STORE_DIRECTORY: Final = "OME_AGENT_MODEL_STORE_DIRECTORY"
@@ -270,11 +270,11 @@ E_AGENT_FT_INFO_FILE_PATH: Final = "OME_AGENT_FINE_TUNED_WEIGHT_INFO_FILE_PATH"
 E_AGENT_FT_UNZIPPED_DIRECTORY: Final = "OME_AGENT_UNZIPPED_FINE_TUNED_WEIGHT_DIRECTORY"
 E_AGENT_FT_ZIPPED_DIRECTORY: Final = "OME_AGENT_ZIPPED_FINE_TUNED_WEIGHT_DIRECTORY"
 
-# --- environment of the operator --------------------------------------------------------------------
+# --- environment of the operator --------------------------------------------------------------
 E_POD_NAMESPACE: Final = "POD_NAMESPACE"
 E_ENABLE_PREDICTOR_MIGRATION: Final = "ENABLE_PREDICTOR_MIGRATION"
 
-# --- resources, auth, headers, mesh ------------------------------------------------------------------
+# --- resources, auth, headers, mesh -----------------------------------------------------------
 NVIDIA_GPU: Final = "nvidia.com/gpu"
 AUTH_OKE_WORKLOAD_IDENTITY: Final = "OkeWorkloadIdentity"
 HEADER_SERVICE_NAME: Final = "OMe-Isvc-Name"

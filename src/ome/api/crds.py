@@ -38,6 +38,8 @@ KINDS: Final[dict[Resource, type[KubeObject]]] = {
 CATEGORY: Final = "ome"
 
 _READY: Final = ".status.conditions[?(@.type=='Ready')]"
+# The one that serves, whether the service names it or it was selected.
+_RUNTIME: Final = ".status.annotations.ome\\.io/serving-runtime"
 _ENGINE: Final = ".status.components.engine.traffic"
 _AGE: Final = ("Age", "date", ".metadata.creationTimestamp")
 _RUNTIME_COLUMNS: Final = (
@@ -71,7 +73,7 @@ COLUMNS: Final[dict[Resource, tuple[tuple[str, str, str], ...]]] = {
         ("URL", "string", ".status.url"),
         ("Ready", "string", f"{_READY}.status"),
         ("BaseModel", "string", ".spec.model.name"),
-        ("Runtime", "string", ".spec.runtime.name"),
+        ("Runtime", "string", _RUNTIME),
         ("Prev", "integer", f"{_ENGINE}[?(@.tag=='prev')].percent"),
         ("Latest", "integer", f"{_ENGINE}[?(@.latestRevision==true)].percent"),
         ("PrevRolledoutRevision", "string", f"{_ENGINE}[?(@.tag=='prev')].revisionName"),
@@ -123,7 +125,7 @@ def crd(resource: Resource) -> Object:
             {"name": n, "type": t, "jsonPath": p} for n, t, p in COLUMNS[resource]
         ],
         "schema": {"openAPIV3Schema": schema},
-        "subresources": {} if resource in _WITHOUT_STATUS else {"status": {}},
+        "subresources": _subresources(resource),
     }
     singular = resource.kind.lower()
     names: Object = {
@@ -151,12 +153,31 @@ def crd(resource: Resource) -> Object:
     }
 
 
+def _subresources(resource: Resource) -> Object:
+    """``status`` where the existing CRDs have it, and ``scale`` for services.
+
+    ``kubectl scale isvc NAME --replicas=3`` sets the *fewest* engine replicas: what autoscaling
+    does above that is not a wish of the user's. It is refused above ``maxReplicas``. There is no
+    label selector in it, so that no HorizontalPodAutoscaler can be aimed at a service: it would
+    fight the one that OME makes for the engine.
+    """
+    if resource in _WITHOUT_STATUS:
+        return {}
+    found: Object = {"status": {}}
+    if resource == o.INFERENCE_SERVICES:
+        found["scale"] = {
+            "specReplicasPath": ".spec.engine.minReplicas",
+            "statusReplicasPath": ".status.components.engine.replicas",
+        }
+    return found
+
+
 def all_crds() -> list[Object]:
     """All of them, in the order of :data:`ome.api.resources.ALL`."""
     return [crd(resource) for resource in o.ALL]
 
 
-# --- where a kind differs from what its types say ------------------------------------------------
+# --- where a kind differs from what its types say ---------------------------------------------
 
 _HANDLERS: Final = ("httpGet", "tcpSocket")
 
@@ -180,6 +201,18 @@ def _lenient_service(schema: Object) -> None:
     ]
     for component in ("engine", "decoder", "router"):
         _component_rules(spec["properties"][component])
+    for component in ("engine", "decoder", "router", "predictor"):
+        fields = spec["properties"][component]["properties"]
+        for holder in (spec["properties"][component], *map(fields.get, _POD_HOLDERS)):
+            if holder is not None:
+                holder.setdefault("x-kubernetes-validations", []).append(dict(_NO_EPHEMERAL))
+
+
+_POD_HOLDERS: Final = ("leader", "worker", "workerSpec")
+_NO_EPHEMERAL: Final[Object] = {
+    "rule": "!has(self.ephemeralContainers)",
+    "message": "ephemeralContainers can't be part of a template: use kubectl debug",
+}
 
 
 def _component_rules(component: Object) -> None:

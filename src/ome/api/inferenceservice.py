@@ -69,14 +69,21 @@ class ModelRef(Lens, frozen=True, kw_only=True, rename="camel"):
     name: Annotated[str, Field("Name of the model.", example="qwen3-0-6b")]
     kind: Annotated[
         str,
-        Field("Kind of the model.", example="ClusterBaseModel",
-              values=("ClusterBaseModel", "BaseModel")),
+        Field(
+            "Kind of the model.",
+            example="ClusterBaseModel",
+            values=("ClusterBaseModel", "BaseModel"),
+        ),
     ] = "ClusterBaseModel"
     api_group: Annotated[str, Field("API group of the model.", example="ome.io")] = "ome.io"
     fine_tuned_weights: Annotated[
         tuple[str, ...],
-        Field("Names of the FineTunedWeights that are served on top.", default="none",
-              example=["support-lora"], schema=ATOMIC),
+        Field(
+            "Names of the FineTunedWeights that are served on top.",
+            default="none",
+            example=["support-lora"],
+            schema=ATOMIC,
+        ),
     ] = ()
 
 
@@ -86,8 +93,11 @@ class ServingRuntimeRef(Lens, frozen=True, kw_only=True, rename="camel"):
     name: Annotated[str, Field("Name of the runtime.", example="vllm-text-generation")]
     kind: Annotated[
         str,
-        Field("Kind of the runtime.", example="ServingRuntime",
-              values=("ClusterServingRuntime", "ServingRuntime")),
+        Field(
+            "Kind of the runtime.",
+            example="ServingRuntime",
+            values=("ClusterServingRuntime", "ServingRuntime"),
+        ),
     ] = "ClusterServingRuntime"
     api_group: Annotated[str, Field("API group of the runtime.", example="ome.io")] = "ome.io"
 
@@ -103,8 +113,11 @@ class ModelSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     storage_uri: Annotated[
         str | None,
-        Field("Where the model's files come from; handed on as STORAGE_URI.", default="none",
-              example="hf://Qwen/Qwen3-0.6B"),
+        Field(
+            "Where the model's files come from; handed on as STORAGE_URI.",
+            default="none",
+            example="hf://Qwen/Qwen3-0.6B",
+        ),
     ] = None
     runtime_version: Annotated[
         str | None,
@@ -112,16 +125,24 @@ class ModelSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     protocol_version: Annotated[
         str | None,
-        Field("Protocol to speak; handed on as PROTOCOL_VERSION.", default="the runtime's",
-              example="openAI", values=("openAI", "openInference-v1", "openInference-v2")),
+        Field(
+            "Protocol to speak; handed on as PROTOCOL_VERSION.",
+            default="the runtime's",
+            example="openAI",
+            values=("openAI", "openInference-v1", "openInference-v2"),
+        ),
     ] = None
     base_model: Annotated[
         str | None, Field("Name of the model; use spec.model.name.", example="qwen3-0-6b")
     ] = None
     fine_tuned_weights: Annotated[
         tuple[str, ...],
-        Field("Names of FineTunedWeights; use spec.model.fineTunedWeights.", default="none",
-              example=["support-lora"], schema=ATOMIC),
+        Field(
+            "Names of FineTunedWeights; use spec.model.fineTunedWeights.",
+            default="none",
+            example=["support-lora"],
+            schema=ATOMIC,
+        ),
     ] = ()
 
     @property
@@ -147,13 +168,16 @@ class InferenceServiceSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     engine: Annotated[
         EngineSpec | None,
-        Field("The component that runs the model. An empty object takes all from the runtime.",
-              default="none"),
+        Field(
+            "The component that runs the model. An empty object takes all from the runtime.",
+            default="none",
+        ),
     ] = None
     decoder: Annotated[
         DecoderSpec | None,
-        Field("The component that generates tokens apart from prefill; needs engine.",
-              default="none"),
+        Field(
+            "The component that generates tokens apart from prefill; needs engine.", default="none"
+        ),
     ] = None
     model: Annotated[ModelRef | None, Field("The model to serve.", default="none")] = None
     runtime: Annotated[
@@ -180,7 +204,8 @@ class Addressable(Lens, frozen=True, kw_only=True, rename="camel"):
         str | None, Field("The URL.", example="http://qwen3.default.svc.cluster.local")
     ] = None
     ca_certs: Annotated[
-        str | None, Field("Certificates that sign the server's, in PEM form.")
+        str | None,
+        Field("Certificates that sign the server's, in PEM form.", default="the usual ones"),
     ] = msgspec.field(name="CACerts", default=None)
     audience: Annotated[str | None, Field("Audience for tokens.", example="qwen3")] = None
 
@@ -191,16 +216,16 @@ class TrafficTarget(Lens, frozen=True, kw_only=True, rename="camel"):
     configuration_name: Annotated[
         str | None, Field("Configuration whose newest revision is meant.", example="qwen3-engine")
     ] = None
-    revision_name: Annotated[
-        str | None, Field("The revision.", example="qwen3-engine-00002")
-    ] = None
+    revision_name: Annotated[str | None, Field("The revision.", example="qwen3-engine-00002")] = (
+        None
+    )
     tag: Annotated[str | None, Field("Name of the revision's own URL.", example="prev")] = None
     latest_revision: Annotated[
         bool | None, Field("Whether this follows the newest revision.", example=True)
     ] = None
-    percent: Annotated[
-        Int64 | None, Field("Share of the traffic.", unit="percent", example=10)
-    ] = None
+    percent: Annotated[Int64 | None, Field("Share of the traffic.", unit="percent", example=10)] = (
+        None
+    )
     url: Annotated[
         str | None, Field("The revision's own URL.", example="http://prev-qwen3.example.com")
     ] = None
@@ -254,8 +279,11 @@ class ComponentStatusSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     replicas: Annotated[
         Int32 | None,
-        Field("Replicas that exist; addition to the contract, read by `kubectl scale`.",
-              unit="replicas", example=1),
+        Field(
+            "Replicas that exist; addition to the contract, read by `kubectl scale`.",
+            unit="replicas",
+            example=1,
+        ),
     ] = None
 
 
@@ -264,13 +292,16 @@ class ModelRevisionStates(Lens, frozen=True, kw_only=True, rename="camel"):
 
     active_model_state: Annotated[
         str,
-        Field("The model that answers now.", enum=_MODEL_STATES, example="Loaded",
-              required=True),
+        Field("The model that answers now.", enum=_MODEL_STATES, example="Loaded", required=True),
     ] = "Pending"
     target_model_state: Annotated[
         str,
-        Field("The model that shall answer.", enum=_MODEL_STATES, example="Loading",
-              schema={"default": ""}),
+        Field(
+            "The model that shall answer.",
+            enum=_MODEL_STATES,
+            example="Loading",
+            schema={"default": ""},
+        ),
     ] = ""
 
 
@@ -284,16 +315,12 @@ class FailureInfo(Lens, frozen=True, kw_only=True, rename="camel"):
         str | None,
         Field("What kind of failure.", enum=tuple(FailureReason), example="ModelLoadFailed"),
     ] = None
-    message: Annotated[
-        str | None, Field("What happened.", example="CUDA out of memory")
-    ] = None
+    message: Annotated[str | None, Field("What happened.", example="CUDA out of memory")] = None
     model_revision_name: Annotated[
         str | None, Field("Revision that failed.", example="qwen3-engine-00002")
     ] = None
     time: Annotated[Time | None, Field("When.", example="2026-05-06T10:00:00Z")] = None
-    exit_code: Annotated[
-        Int32 | None, Field("Exit code of the container.", example=137)
-    ] = None
+    exit_code: Annotated[Int32 | None, Field("Exit code of the container.", example=137)] = None
 
 
 class ModelCopies(Lens, frozen=True, kw_only=True, rename="camel"):
@@ -301,12 +328,15 @@ class ModelCopies(Lens, frozen=True, kw_only=True, rename="camel"):
 
     failed_copies: Annotated[
         int,
-        Field("Copies that failed to load.", unit="copies", example=0, required=True,
-              schema={"default": 0}),
+        Field(
+            "Copies that failed to load.",
+            unit="copies",
+            example=0,
+            required=True,
+            schema={"default": 0},
+        ),
     ] = 0
-    total_copies: Annotated[
-        int | None, Field("Copies in all.", unit="copies", example=1)
-    ] = None
+    total_copies: Annotated[int | None, Field("Copies in all.", unit="copies", example=1)] = None
 
 
 class ModelStatus(Lens, frozen=True, kw_only=True, rename="camel"):
@@ -314,8 +344,12 @@ class ModelStatus(Lens, frozen=True, kw_only=True, rename="camel"):
 
     transition_status: Annotated[
         str,
-        Field("Whether the model that answers is the one asked for.", enum=_TRANSITIONS,
-              example="UpToDate", required=True),
+        Field(
+            "Whether the model that answers is the one asked for.",
+            enum=_TRANSITIONS,
+            example="UpToDate",
+            required=True,
+        ),
     ] = "UpToDate"
     model_revision_states: Annotated[
         ModelRevisionStates | None, Field("How far the present and the next model are.")
@@ -334,8 +368,7 @@ class InferenceServiceStatus(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     conditions: Annotated[
         tuple[Condition, ...],
-        Field("Observations, one per type, sorted by type; Ready sums them up.",
-              schema=ATOMIC),
+        Field("Observations, one per type, sorted by type; Ready sums them up.", schema=ATOMIC),
     ] = ()
     annotations: Annotated[
         dict[str, str], Field("Further facts for tools.", example={"note": "none"})

@@ -33,13 +33,19 @@ RAW = "$raw"
 """Encoded name of the hidden member that keeps a struct's raw form. Never sent anywhere."""
 
 
+if typing.TYPE_CHECKING:
+    AsItIs: typing.TypeAlias = Object
+else:
+    AsItIs = Any  # msgspec copies what is typed as a dict, and hands on what is typed as anything
+
+
 class Lens(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of all structs of the contract."""
 
     inline: ClassVar[Inline | None] = None
 
-    raw: Object = msgspec.field(name=RAW, default_factory=dict)
-    """The dict that this struct views."""
+    raw: AsItIs = msgspec.field(name=RAW, default_factory=dict)
+    """The dict that this struct views: the very one, not a copy."""
 
     @property
     def rest(self) -> Object:
@@ -111,7 +117,7 @@ def problems(cls: type[Lens], obj: Mapping[str, Any], path: str = "") -> list[Fi
     return list(_problems(cls, obj, path))
 
 
-# --- how a struct is prepared: nulls dropped, the raw form attached -----------------------------
+# --- how a struct is prepared: nulls dropped, the raw form attached ---------------------------
 
 
 class _Mismatch(Exception):  # noqa: N818 - control flow inside this module
@@ -205,7 +211,7 @@ def _prepare(cls: type[Lens], obj: Any) -> Object:
     return out
 
 
-# --- naming everything that is wrong ---------------------------------------------------------------
+# --- naming everything that is wrong ----------------------------------------------------------
 
 _AT = re.compile(r" - at `\$?(.*)`$")
 _NAMES = {
@@ -243,6 +249,10 @@ def _problems(cls: type[Lens], obj: Any, path: str) -> typing.Iterator[FieldErro
 def _leaf_problem(type_: Any, value: Any, path: str) -> typing.Iterator[FieldError]:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    if typing.get_origin(type_) is dict and isinstance(value, Mapping):
+        for name, entry in value.items():
+            yield from _leaf_problem(typing.get_args(type_)[1], entry, f"{path}[{name}]")
+        return
     try:
         msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
@@ -250,21 +260,20 @@ def _leaf_problem(type_: Any, value: Any, path: str) -> typing.Iterator[FieldErr
         if at := _AT.search(text):
             path += at[1].replace("[...]", "[]")
             text = text[: at.start()]
-        yield FieldError(path, _in_words(text), "FieldValueTypeInvalid")
+        yield FieldError(path, in_words(text), "FieldValueTypeInvalid")
 
 
-def _in_words(text: str) -> str:
+def in_words(text: str) -> str:
     """msgspec says "Expected `int | null`, got `str`"; people read "must be an integer"."""
     found = re.fullmatch(r"Expected `(.+)`, got `(.+)`", text)
     if not found:
         return text
-    wanted = " or ".join(
-        _NAMES.get(part, part) for part in found[1].split(" | ") if part != "null"
-    )
+    wanted = " or ".join(_NAMES.get(part, part) for part in found[1].split(" | ") if part != "null")
     return f"must be {wanted}, not {_NAMES.get(found[2], found[2])}"
 
 
 def _kind_of(value: Any) -> str:
     if isinstance(value, bool):
         return _NAMES["bool"]
-    return _NAMES.get({list: "array", dict: "object"}.get(type(value), type(value).__name__), "")
+    name = "array" if isinstance(value, list) else type(value).__name__
+    return _NAMES.get(name, name)

@@ -15,24 +15,27 @@ from ome.api.fields import (
     Int32,
     Int64,
     NodeAffinity,
-    Time,
 )
 from ome.api.lens import KubeObject, Lens
 from ome.api.lens import decode as decode_lens
+from ome.api.modelstatus import (
+    CREATING,
+    FAILED,
+    IMPORTING,
+    IN_TRAINING,
+    IN_TRANSIT,
+    LIFECYCLES,
+    READY,
+    STATES,
+    Condition,
+    ModelProgress,
+    ModelStatusSpec,
+)
 
 OPERATORS: Final = ("Equal", "GreaterThan", "GreaterThanOrEqual")
 DOWNLOAD_POLICIES: Final = ("AlwaysDownload", "ReuseIfExists")
 QUANTIZATIONS: Final = ("fp8", "fbgemm_fp8", "int4")
 SERVING_MODES: Final = ("On-demand", "Dedicated")
-LIFECYCLES: Final = ("Deprecated", "Experiment", "Public", "Internal")
-
-CREATING: Final = "Creating"
-IMPORTING: Final = "Importing"
-IN_TRANSIT: Final = "In_Transit"
-IN_TRAINING: Final = "In_Training"
-READY: Final = "Ready"
-FAILED: Final = "Failed"
-STATES: Final = (CREATING, IMPORTING, IN_TRANSIT, IN_TRAINING, READY, FAILED)
 
 LEGACY_CAPABILITIES: Final = (
     "TEXT_GENERATION", "TEXT_SUMMARIZATION", "TEXT_EMBEDDINGS", "TEXT_RERANK", "CHAT", "VISION",
@@ -58,8 +61,11 @@ class ModelFormat(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     operator: Annotated[
         str,
-        Field("How a runtime's version is compared with the model's.", example="Equal",
-              values=OPERATORS),
+        Field(
+            "How a runtime's version is compared with the model's.",
+            example="Equal",
+            values=OPERATORS,
+        ),
     ] = "Equal"
     weight: Annotated[
         Int64,
@@ -76,8 +82,11 @@ class ModelFrameworkSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     operator: Annotated[
         str,
-        Field("How a runtime's version is compared with the model's.",
-              example="GreaterThanOrEqual", values=OPERATORS),
+        Field(
+            "How a runtime's version is compared with the model's.",
+            example="GreaterThanOrEqual",
+            values=OPERATORS,
+        ),
     ] = "Equal"
     weight: Annotated[
         Int64,
@@ -107,9 +116,7 @@ class DiffusionPipelineSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     text_encoder: Annotated[PipelinePart | None, Field("The text encoder.", default="any")] = None
     tokenizer: Annotated[PipelinePart | None, Field("The tokenizer.", default="any")] = None
     transformer: Annotated[PipelinePart | None, Field("The transformer.", default="any")] = None
-    vae: Annotated[
-        PipelinePart | None, Field("The variational autoencoder.", default="any")
-    ] = None
+    vae: Annotated[PipelinePart | None, Field("The variational autoencoder.", default="any")] = None
     additional_components: Annotated[
         dict[str, PipelinePart],
         Field("Further parts by name.", default="none", schema=ATOMIC_MAP),
@@ -121,34 +128,51 @@ class StorageSpec(Lens, frozen=True, kw_only=True, rename="camel"):
 
     path: Annotated[
         str | None,
-        Field("Absolute path on the node where the files are kept.",
-              default="/raid/models/<kind>/<namespace>/<name>",
-              example="/raid/models/qwen/qwen3-0-6b"),
+        Field(
+            "Absolute path on the node where the files are kept.",
+            default="/raid/models/<kind>/<namespace>/<name>",
+            example="/raid/models/qwen/qwen3-0-6b",
+        ),
     ] = None
     schema_path: Annotated[
         str | None,
-        Field("Path of a schema or configuration file inside the storage.", default="none",
-              example="config/schema.json"),
+        Field(
+            "Path of a schema or configuration file inside the storage.",
+            default="none",
+            example="config/schema.json",
+        ),
     ] = None
     parameters: Annotated[
         dict[str, str],
-        Field("Settings of the storage client, such as region or authentication.",
-              default="none", example={"region": "eu-frankfurt-1"}),
+        Field(
+            "Settings of the storage client, such as region or authentication.",
+            default="none",
+            example={"region": "eu-frankfurt-1"},
+        ),
     ] = {}
     key: Annotated[
         str | None,
-        Field("Name of the Secret with the credentials for the storage.", default="anonymous",
-              example="hf-token"),
+        Field(
+            "Name of the Secret with the credentials for the storage.",
+            default="anonymous",
+            example="hf-token",
+        ),
     ] = None
     storage_uri: Annotated[
         str,
-        Field("Where the files come from: an oci, pvc, vendor, hf, s3, az, gs, github or local "
-              "URI.", example="hf://Qwen/Qwen3-0.6B"),
+        Field(
+            "Where the files come from: an oci, pvc, vendor, hf, s3, az, gs, github or local URI.",
+            example="hf://Qwen/Qwen3-0.6B",
+        ),
     ]
     node_selector: Annotated[
         dict[str, str],
-        Field("Labels that a node must have to get the files.", default="all nodes",
-              example={"node.kubernetes.io/instance-type": "BM.GPU.H100.8"}, schema=ATOMIC_MAP),
+        Field(
+            "Labels that a node must have to get the files.",
+            default="all nodes",
+            example={"node.kubernetes.io/instance-type": "BM.GPU.H100.8"},
+            schema=ATOMIC_MAP,
+        ),
     ] = {}
     node_affinity: Annotated[
         NodeAffinity | None,
@@ -156,8 +180,12 @@ class StorageSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     download_policy: Annotated[
         str | None,
-        Field("Whether files that are already there are used as they are.",
-              default="AlwaysDownload", enum=DOWNLOAD_POLICIES, example="ReuseIfExists"),
+        Field(
+            "Whether files that are already there are used as they are.",
+            default="AlwaysDownload",
+            enum=DOWNLOAD_POLICIES,
+            example="ReuseIfExists",
+        ),
     ] = None
 
 
@@ -173,13 +201,16 @@ class ModelExtensionSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     disabled: Annotated[
         bool | None, Field("Keep the model from being used.", default="false", example=False)
     ] = None
-    vendor: Annotated[
-        str | None, Field("Who made the model.", default="none", example="qwen")
-    ] = None
+    vendor: Annotated[str | None, Field("Who made the model.", default="none", example="qwen")] = (
+        None
+    )
     compartment_id: Annotated[
         str | None,
-        Field("Compartment that owns the model (Oracle Cloud).", default="none",
-              example="ocid1.compartment.oc1..example"),
+        Field(
+            "Compartment that owns the model (Oracle Cloud).",
+            default="none",
+            example="ocid1.compartment.oc1..example",
+        ),
     ] = msgspec.field(name="compartmentID", default=None)
 
 
@@ -191,8 +222,11 @@ class BaseModelSpec(ModelExtensionSpec, frozen=True, kw_only=True, rename="camel
     ] = None
     model_type: Annotated[
         str | None,
-        Field("Family of the model, as its configuration names it.",
-              default="read from the files", example="qwen3"),
+        Field(
+            "Family of the model, as its configuration names it.",
+            default="read from the files",
+            example="qwen3",
+        ),
     ] = None
     model_framework: Annotated[
         ModelFrameworkSpec | None,
@@ -200,44 +234,77 @@ class BaseModelSpec(ModelExtensionSpec, frozen=True, kw_only=True, rename="camel
     ] = None
     model_architecture: Annotated[
         str | None,
-        Field("Class that implements the model.", default="read from the files",
-              example="Qwen3ForCausalLM"),
+        Field(
+            "Class that implements the model.",
+            default="read from the files",
+            example="Qwen3ForCausalLM",
+        ),
     ] = None
     quantization: Annotated[
         str | None,
-        Field("Scheme by which the weights are quantized.", default="read from the files",
-              example="fp8", values=QUANTIZATIONS),
+        Field(
+            "Scheme by which the weights are quantized.",
+            default="read from the files",
+            example="fp8",
+            values=QUANTIZATIONS,
+        ),
     ] = None
     model_parameter_size: Annotated[
         str | None,
-        Field("Number of parameters, with suffix M, B or T.", unit="parameters",
-              default="read from the files", example="7B"),
+        Field(
+            "Number of parameters, with suffix M, B or T.",
+            unit="parameters",
+            default="read from the files",
+            example="7B",
+        ),
     ] = None
     model_capabilities: Annotated[
         tuple[str, ...],
-        Field("What the model can do.", default="read from the files",
-              example=["TEXT_TO_TEXT"], values=CAPABILITIES, schema=ATOMIC),
+        Field(
+            "What the model can do.",
+            default="read from the files",
+            example=["TEXT_TO_TEXT"],
+            values=CAPABILITIES,
+            schema=ATOMIC,
+        ),
     ] = ()
     api_capabilities: Annotated[
         tuple[str, ...],
-        Field("Which APIs the model is served with.", default="by capability",
-              example=["OPENAI_V1_CHAT_COMPLETIONS"], values=API_CAPABILITIES, schema=ATOMIC),
+        Field(
+            "Which APIs the model is served with.",
+            default="by capability",
+            example=["OPENAI_V1_CHAT_COMPLETIONS"],
+            values=API_CAPABILITIES,
+            schema=ATOMIC,
+        ),
     ] = ()
     model_configuration: Annotated[
         FreeObject | None,
-        Field("The model's own configuration, kept as it is.", default="none",
-              example={"hidden_size": 1024}),
+        Field(
+            "The model's own configuration, kept as it is.",
+            default="none",
+            example={"hidden_size": 1024},
+        ),
     ] = None
     storage: Annotated[StorageSpec, Field("Where the model's files come from.")]
     serving_mode: Annotated[
         tuple[str, ...],
-        Field("Ways in which the model may be offered.", default="all", example=["On-demand"],
-              values=SERVING_MODES, schema=ATOMIC),
+        Field(
+            "Ways in which the model may be offered.",
+            default="all",
+            example=["On-demand"],
+            values=SERVING_MODES,
+            schema=ATOMIC,
+        ),
     ] = ()
     max_tokens: Annotated[
         Int32 | None,
-        Field("Longest context that the model handles.", unit="tokens",
-              default="read from the files", example=32768),
+        Field(
+            "Longest context that the model handles.",
+            unit="tokens",
+            default="read from the files",
+            example=32768,
+        ),
     ] = None
     diffusion_pipeline: Annotated[
         DiffusionPipelineSpec | None,
@@ -245,107 +312,12 @@ class BaseModelSpec(ModelExtensionSpec, frozen=True, kw_only=True, rename="camel
     ] = None
     additional_metadata: Annotated[
         dict[str, str],
-        Field("Anything else worth knowing about the model.", default="none",
-              example={"license": "apache-2.0"}),
+        Field(
+            "Anything else worth knowing about the model.",
+            default="none",
+            example={"license": "apache-2.0"},
+        ),
     ] = {}
-
-
-class Condition(Lens, frozen=True, kw_only=True, rename="camel"):
-    """One observation about an object, in the usual Kubernetes form."""
-
-    type: Annotated[str, Field("What is observed.", example="Ready")]
-    status: Annotated[str, Field("Whether it holds: True, False or Unknown.", example="True")]
-    severity: Annotated[
-        str | None, Field("How bad it is if it doesn't hold.", default="an error", example="Info")
-    ] = None
-    last_transition_time: Annotated[
-        Time | None, Field("Since when status has its value.", example="2026-05-06T10:00:00Z")
-    ] = None
-    reason: Annotated[
-        str | None, Field("Why, as one word from a closed list.", example="Available")
-    ] = None
-    message: Annotated[
-        str | None, Field("Why, as a sentence that says what to do.", example="1 of 1 ready")
-    ] = None
-    observed_generation: Annotated[
-        Int64 | None, Field("Generation of the spec that was observed.", example=3)
-    ] = None
-
-
-class ModelProgress(Lens, frozen=True, kw_only=True, rename="camel"):
-    """How far the slowest node is."""
-
-    phase: Annotated[
-        str | None, Field("What is going on.", example="downloading",
-                          values=("scanning", "downloading", "finalizing"))
-    ] = None
-    percent: Annotated[Int32 | None, Field("Share done.", unit="percent", example=42)] = None
-    completed_bytes: Annotated[
-        Int64 | None, Field("Bytes that have arrived.", unit="bytes", example=41234432)
-    ] = None
-    total_bytes: Annotated[
-        Int64 | None, Field("Bytes in all.", unit="bytes", example=98362432)
-    ] = None
-    bytes_per_second: Annotated[
-        Int64 | None, Field("Present speed.", unit="bytes per second", example=20971520)
-    ] = None
-    remaining_seconds: Annotated[
-        Int64 | None, Field("Estimated time left.", unit="seconds", example=3)
-    ] = None
-    node: Annotated[
-        str | None, Field("The node that this is about.", example="gpu-node-1")
-    ] = None
-    last_updated: Annotated[
-        Time | None, Field("When this was observed.", example="2026-05-06T10:00:00Z")
-    ] = None
-
-
-class ModelStatusSpec(Lens, frozen=True, kw_only=True, rename="camel"):
-    """Where the model's files are. Shared by all kinds of model.
-
-    ``observedGeneration``, ``conditions``, ``message``, ``progress`` and ``nodesPending`` are
-    additions to the contract; readers that don't know them lose nothing.
-    """
-
-    lifecycle: Annotated[
-        str | None,
-        Field("How far the model is released.", default="none", example="Public",
-              values=LIFECYCLES),
-    ] = None
-    state: Annotated[
-        str, Field("Where the model stands.", enum=STATES, example="Ready", required=True)
-    ] = ""
-    nodes_ready: Annotated[
-        tuple[str, ...],
-        Field("Nodes that hold the model, sorted.", default="none", example=["gpu-node-1"],
-              schema=ATOMIC),
-    ] = ()
-    nodes_failed: Annotated[
-        tuple[str, ...],
-        Field("Nodes on which it failed, sorted.", default="none", example=["gpu-node-2"],
-              schema=ATOMIC),
-    ] = ()
-    nodes_pending: Annotated[
-        tuple[str, ...],
-        Field("Nodes that should hold the model and don't yet, sorted.", default="none",
-              example=["gpu-node-3"], schema=ATOMIC),
-    ] = ()
-    message: Annotated[
-        str | None,
-        Field("What is going on or what to do, in one sentence.", default="none",
-              example="downloading on 1 node: 42 %, about 3 s left"),
-    ] = None
-    progress: Annotated[
-        ModelProgress | None, Field("How far the download is.", default="none")
-    ] = None
-    observed_generation: Annotated[
-        Int64 | None, Field("Generation of the spec that this status is about.", example=1)
-    ] = None
-    conditions: Annotated[
-        tuple[Condition, ...],
-        Field("Observations, one per type, sorted by type.", default="none",
-              schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
-    ] = ()
 
 
 class BaseModel(KubeObject, frozen=True, kw_only=True, rename="camel"):
@@ -372,6 +344,17 @@ def is_disabled(spec: ModelExtensionSpec) -> bool:
 
 
 __all__ = [
+    "API_CAPABILITIES",
+    "CAPABILITIES",
+    "CREATING",
+    "FAILED",
+    "IMPORTING",
+    "IN_TRAINING",
+    "IN_TRANSIT",
+    "LEGACY_CAPABILITIES",
+    "LIFECYCLES",
+    "READY",
+    "STATES",
     "BaseModel",
     "BaseModelSpec",
     "ClusterBaseModel",
@@ -385,4 +368,5 @@ __all__ = [
     "PipelinePart",
     "StorageSpec",
     "decode",
+    "is_disabled",
 ]

@@ -61,7 +61,7 @@ def _shorten(text: str, limit: int, digest: str) -> str:
     return f"{digest}-{_tail(text, room)}" if room > 0 else digest[:limit]
 
 
-# --- a model on a node ---------------------------------------------------------------------------
+# --- a model on a node ------------------------------------------------------------------------
 
 
 class ModelKey(NamedTuple):
@@ -127,7 +127,7 @@ def default_model_path(kind: str, namespace: str, name: str, root: str = "") -> 
     return "/".join([(root or c.DEFAULT_MODELS_ROOT).rstrip("/"), *filter(None, parts)])
 
 
-# --- children of an InferenceService -----------------------------------------------------------
+# --- children of an InferenceService ----------------------------------------------------------
 
 
 def component_name(service: str, component: str) -> str:

@@ -29,18 +29,33 @@ class TensorParallelismConfig(Lens, frozen=True, kw_only=True, rename="camel"):
 
     tensor_parallel_size: Annotated[
         Int64 | None,
-        Field("Accelerators over which each layer is split.", unit="accelerators",
-              default="the runtime's flag", example=4, schema=_PARALLEL),
+        Field(
+            "Accelerators over which each layer is split.",
+            unit="accelerators",
+            default="the runtime's flag",
+            example=4,
+            schema=_PARALLEL,
+        ),
     ] = None
     pipeline_parallel_size: Annotated[
         Int64 | None,
-        Field("Stages into which the layers are divided.", unit="stages",
-              default="the runtime's flag", example=1, schema=_PARALLEL),
+        Field(
+            "Stages into which the layers are divided.",
+            unit="stages",
+            default="the runtime's flag",
+            example=1,
+            schema=_PARALLEL,
+        ),
     ] = None
     data_parallel_size: Annotated[
         Int64 | None,
-        Field("Copies of the model within one engine.", unit="copies",
-              default="the runtime's flag", example=1, schema=_PARALLEL),
+        Field(
+            "Copies of the model within one engine.",
+            unit="copies",
+            default="the runtime's flag",
+            example=1,
+            schema=_PARALLEL,
+        ),
     ] = None
 
 
@@ -49,8 +64,13 @@ class AcceleratorModelConfig(Lens, frozen=True, kw_only=True, rename="camel"):
 
     min_memory_per_billion_params: Annotated[
         Int64 | None,
-        Field("Accelerator memory that one billion parameters need.", unit="GB",
-              default="estimated", example=2, schema=_PARALLEL),
+        Field(
+            "Accelerator memory that one billion parameters need.",
+            unit="GB",
+            default="estimated",
+            example=2,
+            schema=_PARALLEL,
+        ),
     ] = None
     tensor_parallelism_override: Annotated[
         TensorParallelismConfig | None,
@@ -58,13 +78,20 @@ class AcceleratorModelConfig(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     runtime_args_override: Annotated[
         tuple[str, ...],
-        Field("Arguments that replace or extend the runtime's, by flag.", default="none",
-              example=["--mem-fraction-static=0.85"], schema=ATOMIC),
+        Field(
+            "Arguments that replace or extend the runtime's, by flag.",
+            default="none",
+            example=["--mem-fraction-static=0.85"],
+            schema=ATOMIC,
+        ),
     ] = ()
     environment_override: Annotated[
         dict[str, str],
-        Field("Environment variables that replace or extend the runtime's.", default="none",
-              example={"NCCL_DEBUG": "WARN"}),
+        Field(
+            "Environment variables that replace or extend the runtime's.",
+            default="none",
+            example={"NCCL_DEBUG": "WARN"},
+        ),
     ] = {}
 
 
@@ -73,8 +100,11 @@ class SupportedModelFormat(Lens, frozen=True, kw_only=True, rename="camel"):
 
     name: Annotated[
         str | None,
-        Field("Label of this entry; equal names share one priority. Superseded by modelFormat.",
-              default="none", example="safetensors"),
+        Field(
+            "Label of this entry; equal names share one priority. Superseded by modelFormat.",
+            default="none",
+            example="safetensors",
+        ),
     ] = None
     model_format: Annotated[ModelFormat, Field("File format that the model must have.")]
     model_type: Annotated[
@@ -82,16 +112,20 @@ class SupportedModelFormat(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     version: Annotated[
         str | None,
-        Field("Version of the format; superseded by modelFormat.version.", default="any",
-              example="1"),
+        Field(
+            "Version of the format; superseded by modelFormat.version.", default="any", example="1"
+        ),
     ] = None
     model_framework: Annotated[
         ModelFrameworkSpec, Field("Framework that the model must have been made for.")
     ]
     model_architecture: Annotated[
         str | None,
-        Field("Class that implements the model.", default="see the page on runtime selection",
-              example="LlamaForCausalLM"),
+        Field(
+            "Class that implements the model.",
+            default="see the page on runtime selection",
+            example="LlamaForCausalLM",
+        ),
     ] = None
     quantization: Annotated[
         str | None,
@@ -99,13 +133,20 @@ class SupportedModelFormat(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     auto_select: Annotated[
         bool | None,
-        Field("Allow this runtime to be chosen for services that name none.", default="false",
-              example=True),
+        Field(
+            "Allow this runtime to be chosen for services that name none.",
+            default="false",
+            example=True,
+        ),
     ] = None
     priority: Annotated[
         Int32 | None,
-        Field("Rank among runtimes that fit; the higher one is chosen. At least 1.",
-              default="1", example=2, schema={"minimum": 1}),
+        Field(
+            "Rank among runtimes that fit; the higher one is chosen. At least 1.",
+            default="1",
+            example=2,
+            schema={"minimum": 1},
+        ),
     ] = None
     diffusion_pipeline: Annotated[
         DiffusionPipelineSpec | None,
@@ -122,13 +163,21 @@ class ModelSizeRangeSpec(Lens, frozen=True, kw_only=True, rename="camel"):
 
     min: Annotated[
         str | None,
-        Field("Least number of parameters, with suffix M, B or T.", unit="parameters",
-              default="no bound", example="5B"),
+        Field(
+            "Least number of parameters, with suffix M, B or T.",
+            unit="parameters",
+            default="no bound",
+            example="5B",
+        ),
     ] = None
     max: Annotated[
         str | None,
-        Field("Greatest number of parameters, with suffix M, B or T.", unit="parameters",
-              default="no bound", example="9B"),
+        Field(
+            "Greatest number of parameters, with suffix M, B or T.",
+            unit="parameters",
+            default="no bound",
+            example="9B",
+        ),
     ] = None
 
 
@@ -137,33 +186,56 @@ class AcceleratorRequirements(Lens, frozen=True, kw_only=True, rename="camel"):
 
     accelerator_classes: Annotated[
         tuple[str, ...],
-        Field("AcceleratorClasses on which the runtime works.", default="not restricted",
-              example=["nvidia-h100-80gb"], schema=ATOMIC),
+        Field(
+            "AcceleratorClasses on which the runtime works.",
+            default="not restricted",
+            example=["nvidia-h100-80gb"],
+            schema=ATOMIC,
+        ),
     ] = ()
     min_memory: Annotated[
         Int64 | None,
-        Field("Least memory of one accelerator.", unit="GB", default="no bound", example=80,
-              schema=_PARALLEL),
+        Field(
+            "Least memory of one accelerator.",
+            unit="GB",
+            default="no bound",
+            example=80,
+            schema=_PARALLEL,
+        ),
     ] = None
     min_compute_performance_tflops: Annotated[
         Int64 | None,
-        Field("Least computing performance in half precision.", unit="TFLOPS",
-              default="no bound", example=300, schema=_PARALLEL),
+        Field(
+            "Least computing performance in half precision.",
+            unit="TFLOPS",
+            default="no bound",
+            example=300,
+            schema=_PARALLEL,
+        ),
     ] = msgspec.field(name="minComputePerformanceTFLOPS", default=None)
     min_architecture_version: Annotated[
         str | None,
-        Field("Least compute capability, compared as a version.", default="no bound",
-              example="8.0"),
+        Field(
+            "Least compute capability, compared as a version.", default="no bound", example="8.0"
+        ),
     ] = None
     required_features: Annotated[
         tuple[str, ...],
-        Field("Features that the accelerator must all have.", default="none",
-              example=["nvlink"], schema=ATOMIC),
+        Field(
+            "Features that the accelerator must all have.",
+            default="none",
+            example=["nvlink"],
+            schema=ATOMIC,
+        ),
     ] = ()
     preferred_precisions: Annotated[
         tuple[str, ...],
-        Field("Precisions by which performance is compared, best first.", default="fp16",
-              example=["fp8"], schema=ATOMIC),
+        Field(
+            "Precisions by which performance is compared, best first.",
+            default="fp16",
+            example=["fp8"],
+            schema=ATOMIC,
+        ),
     ] = ()
 
 
@@ -180,8 +252,9 @@ class ServingRuntimePodSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = {}
     annotations: Annotated[
         dict[str, str],
-        Field("Annotations for the pods.", default="none",
-              example={"prometheus.io/scrape": "true"}),
+        Field(
+            "Annotations for the pods.", default="none", example={"prometheus.io/scrape": "true"}
+        ),
     ] = {}
 
     @property
@@ -212,9 +285,9 @@ class ServingRuntimeSpec(ServingRuntimePodSpec, frozen=True, kw_only=True, renam
         bool | None,
         Field("Keep the runtime from being used.", default="false", example=False),
     ] = None
-    router_config: Annotated[
-        RouterSpec | None, Field("How routers are made.", default="none")
-    ] = None
+    router_config: Annotated[RouterSpec | None, Field("How routers are made.", default="none")] = (
+        None
+    )
     engine_config: Annotated[
         EngineSpec | None, Field("How engines are made.", default="the older pod fields")
     ] = None
@@ -223,8 +296,13 @@ class ServingRuntimeSpec(ServingRuntimePodSpec, frozen=True, kw_only=True, renam
     ] = None
     protocol_versions: Annotated[
         tuple[str, ...],
-        Field("Protocols that the runtime speaks; none listed means any.", default="any",
-              example=["openAI"], values=PROTOCOL_VERSIONS, schema=ATOMIC),
+        Field(
+            "Protocols that the runtime speaks; none listed means any.",
+            default="any",
+            example=["openAI"],
+            values=PROTOCOL_VERSIONS,
+            schema=ATOMIC,
+        ),
     ] = ()
     workers: Annotated[
         WorkerPodSpec | None,

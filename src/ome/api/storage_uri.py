@@ -86,7 +86,7 @@ def _wrong(uri: str, scheme: str, what: str) -> StorageURIError:
 
 def _hf(uri: StorageURI, rest: str) -> StorageURI:
     repository, at, revision = rest.partition("@")
-    revision, _, folder = revision.partition("/")
+    revision, folder = _revision(revision)
     parts = repository.strip("/").split("/")
     if not all(parts):
         raise _wrong(uri.uri, "hf", "has an empty part")
@@ -96,6 +96,13 @@ def _hf(uri: StorageURI, rest: str) -> StorageURI:
     return replace(
         uri, container="/".join(parts[:2]), path="/".join(inner), revision=revision or "main"
     )
+
+
+def _revision(text: str) -> tuple[str, str]:
+    """A revision and the folder after it. Only the hub's ``refs/pr/3`` has slashes of its own."""
+    parts = text.split("/")
+    length = 3 if parts[0] == "refs" else 1
+    return "/".join(parts[:length]), "/".join(parts[length:])
 
 
 def _oci(uri: StorageURI, rest: str) -> StorageURI:

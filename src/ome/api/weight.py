@@ -27,18 +27,26 @@ class FineTunedWeightSpec(ModelExtensionSpec, frozen=True, kw_only=True, rename=
     base_model_ref: Annotated[ObjectReference, Field("The model that was fine-tuned.")]
     model_type: Annotated[
         str,
-        Field("How it was fine-tuned.", example="LoRA",
-              values=("LoRA", "Adapter", "Distillation", "Tfew")),
+        Field(
+            "How it was fine-tuned.",
+            example="LoRA",
+            values=("LoRA", "Adapter", "Distillation", "Tfew"),
+        ),
     ]
     hyper_parameters: Annotated[
         FreeObject,
-        Field("Settings of the training; `strategy` decides how the weights are served.",
-              example={"strategy": "lora", "rank": 16}),
+        Field(
+            "Settings of the training; `strategy` decides how the weights are served.",
+            example={"strategy": "lora", "rank": 16},
+        ),
     ]
     configuration: Annotated[
         FreeObject | None,
-        Field("Further settings; `merged_weights` says that base and fine-tuned weights are one.",
-              default="none", example={"merged_weights": False}),
+        Field(
+            "Further settings; `merged_weights` says that base and fine-tuned weights are one.",
+            default="none",
+            example={"merged_weights": False},
+        ),
     ] = None
     storage: Annotated[StorageSpec, Field("Where the files come from.")]
     training_job_ref: Annotated[
@@ -50,9 +58,7 @@ class FineTunedWeight(KubeObject, frozen=True, kw_only=True, rename="camel"):
     """Fine-tuned weights that services of all namespaces can use."""
 
     spec: Annotated[FineTunedWeightSpec, Field("What the weights are.")]
-    status: Annotated[
-        ModelStatusSpec | None, Field("Where the files are; written by OME.")
-    ] = None
+    status: Annotated[ModelStatusSpec | None, Field("Where the files are; written by OME.")] = None
 
 
 def decode(obj: Mapping[str, Any]) -> FineTunedWeight:

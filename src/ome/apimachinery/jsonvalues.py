@@ -42,3 +42,21 @@ def _same_booleans(a: Any, b: Any) -> bool:
 def compact(value: Any) -> str:
     """The one-line JSON with sorted keys that messages and field paths use."""
     return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+
+
+def shared(value: Any, pool: dict[Any, Any] | None = None) -> Any:
+    """A copy in which equal parts are one and the same object.
+
+    For large values that are only read and repeat themselves, such as the schema of a CRD that
+    embeds the pod spec ten times: it then takes the memory of one. Nobody may change the result.
+    """
+    pool = {} if pool is None else pool
+    if isinstance(value, dict):
+        made = {shared(k, pool): shared(v, pool) for k, v in value.items()}
+        # Parts are already shared, so their identity stands for their content.
+        key: Any = ("{", *((id(k), id(v)) for k, v in made.items()))
+        return pool.setdefault(key, made)
+    if isinstance(value, list):
+        items = [shared(v, pool) for v in value]
+        return pool.setdefault(("[", *map(id, items)), items)
+    return pool.setdefault((type(value), value), value)

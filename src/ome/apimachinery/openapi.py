@@ -19,8 +19,9 @@ _PATCH_TYPES: Final = (
     "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
 )
+_STRATEGIC: Final = "application/strategic-merge-patch+json"
+"""Only for Kubernetes' own kinds: kubectl sends it to every kind whose document names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,8 @@ def _operation(kind: Served, method: str, action: str) -> Object:
         "x-kubernetes-group-version-kind": _gvk(kind.resource),
     }  # fmt: skip
     if method in ("post", "put", "patch"):
-        types = _PATCH_TYPES if method == "patch" else ("application/json",)
+        own = () if kind.crd_schema is not None else (_STRATEGIC,)
+        types = (*_PATCH_TYPES, *own) if method == "patch" else ("application/json",)
         schema = {"type": "object"} if method == "patch" else reference
         out["requestBody"] = {"required": True, "content": {t: {"schema": schema} for t in types}}
         names = ["dryRun", "fieldManager", "fieldValidation", "pretty"]

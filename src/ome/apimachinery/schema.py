@@ -62,6 +62,7 @@ class Schema:
         "_children",
         "_defaults",
         "_items",
+        "_memo",
         "_merge_defaults",
         "_quantities",
         "_resolve",
@@ -86,9 +87,19 @@ class Schema:
         "type",
     )
 
-    def __init__(self, raw: Raw, resolve: Resolver | None = None, *, core: bool = False) -> None:
+    def __init__(
+        self,
+        raw: Raw,
+        resolve: Resolver | None = None,
+        *,
+        core: bool = False,
+        memo: dict[int, Schema] | None = None,
+    ) -> None:
         get = raw.get
         self.raw = raw
+        # Nodes by the identity of their raw form, which they keep alive: where a large schema
+        # repeats itself as one shared object, its nodes are made once too.
+        self._memo = memo
         self.core = core
         self._resolve = resolve
         self.properties: Raw = get("properties") or _NOTHING
@@ -126,7 +137,7 @@ class Schema:
 
         raw = dict(schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
         raw["properties"] = _with_type_meta(raw.get("properties") or {})
-        return Schema(raw, definitions.resolve)
+        return Schema(raw, definitions.resolve, memo={})
 
     def child(self, name: str) -> Schema | None:
         """The schema of a member of an object; None where the member is unknown."""
@@ -203,7 +214,13 @@ class Schema:
     def _node(self, raw: Raw) -> Schema:
         reference = raw.get(_REF)
         if not isinstance(reference, str) or self._resolve is None:
-            return Schema(raw, self._resolve, core=self.core)
+            memo = self._memo
+            if memo is None:
+                return Schema(raw, self._resolve, core=self.core)
+            node = memo.get(id(raw))
+            if node is None:
+                node = memo[id(raw)] = Schema(raw, self._resolve, core=self.core, memo=memo)
+            return node
         target = self._resolve(reference.rpartition("/")[2])
         siblings = {k: v for k, v in raw.items() if k not in (_REF, "description")}
         if not siblings:

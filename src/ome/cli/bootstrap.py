@@ -15,6 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from ome._version import __version__
 from ome.api.constants import A_HOST_PROCESS, INFERENCE_SERVICE_CONFIG
 from ome.api.resources import by_kind
 from ome.apimachinery.errors import AlreadyExists, NotFound
@@ -25,12 +28,14 @@ from ome.apimachinery.resources import (
     NAMESPACES,
     PODS,
 )
+from ome.cli.prepare import Bundle
 from ome.kube import Client
 
 log = logging.getLogger(__name__)
 
 NAMESPACE = "ome"
 GATEWAY = "gateway"
+INSTALLED = "ome-installed"
 A_HASH = "ome.io/content-hash"
 MANAGER = "ome-up"
 
@@ -43,14 +48,26 @@ class Gateway:
     pod: Object
 
 
-async def install(client: Client, crds: Sequence[Object], catalog: Sequence[Object]) -> None:
-    """CRDs first, until they are served; then the namespace and the catalog."""
-    await asyncio.gather(*(_ensure(client, CUSTOM_RESOURCE_DEFINITIONS, crd) for crd in crds))
+async def install(client: Client, bundle: Bundle) -> None:
+    """CRDs first, until they are served; then the catalog. Nothing where it is all there."""
+    marker = await _found(client, CONFIG_MAPS, INSTALLED, NAMESPACE)
+    if ((marker or {}).get("data") or {}).get("stamp") == bundle.stamp:
+        return
+    for raw in bundle.crds:
+        await _ensure(client, CUSTOM_RESOURCE_DEFINITIONS, msgspec.json.decode(raw))
     await _created(client, NAMESPACES, {"metadata": {"name": NAMESPACE}})
-    for obj in catalog:
+    for raw in bundle.catalog:
+        obj: Object = msgspec.json.decode(raw)
         resource = by_kind(obj["kind"])
         assert resource is not None, obj["kind"]
         await _ensure(client, resource, obj)
+    installed: Object = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": INSTALLED, "namespace": NAMESPACE},
+        "data": {"stamp": bundle.stamp, "version": __version__},
+    }
+    await client.apply(CONFIG_MAPS, installed, field_manager=MANAGER)
 
 
 async def configure(client: Client, gateway: str) -> None:
@@ -64,10 +81,7 @@ async def configure(client: Client, gateway: str) -> None:
         },
         "readiness": {"probe": "completion"},
     }
-    try:
-        live = await client.get(CONFIG_MAPS, INFERENCE_SERVICE_CONFIG, NAMESPACE)
-    except NotFound:
-        live = None
+    live = await _found(client, CONFIG_MAPS, INFERENCE_SERVICE_CONFIG, NAMESPACE)
     data: dict[str, str] = dict((live or {}).get("data") or {})
     wanted = data | {name: json.dumps(section) for name, section in ours.items()}
     if live is not None and data == wanted:
@@ -111,10 +125,7 @@ def gateway_pod(node: str, argv: Sequence[str], environment: Mapping[str, str]) 
 
 async def ensure_gateway(client: Client, pod: Object) -> None:
     """Leaves a gateway that was started the same way alone; replaces any other."""
-    try:
-        live = await client.get(PODS, GATEWAY, NAMESPACE)
-    except NotFound:
-        live = None
+    live = await live_gateway(client)
     if live is not None:
         if annotations_of(live).get(A_HASH) == annotations_of(pod)[A_HASH]:
             return
@@ -122,19 +133,13 @@ async def ensure_gateway(client: Client, pod: Object) -> None:
         await client.delete(PODS, GATEWAY, NAMESPACE, uid=live["metadata"]["uid"])
         while live is not None:
             await asyncio.sleep(0.05)
-            try:
-                live = await client.get(PODS, GATEWAY, NAMESPACE)
-            except NotFound:
-                live = None
+            live = await live_gateway(client)
     await client.create(PODS, pod, field_manager=MANAGER)
 
 
 async def live_gateway(client: Client) -> Object | None:
     """The gateway's pod that an earlier start left, if any."""
-    try:
-        return await client.get(PODS, GATEWAY, NAMESPACE)
-    except NotFound:
-        return None
+    return await _found(client, PODS, GATEWAY, NAMESPACE)
 
 
 async def gateway_problem(client: Client) -> str:
@@ -156,13 +161,20 @@ async def _ensure(client: Client, resource: Resource, obj: Object) -> None:
         **obj,
         "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), A_HASH: digest}},
     }
-    try:
-        live = await client.get(resource, meta["name"])
-    except NotFound:
+    live = await _found(client, resource, meta["name"])
+    if live is None:
         await _created(client, resource, wanted)
-        return
-    if annotations_of(live).get(A_HASH) != digest:
+    elif annotations_of(live).get(A_HASH) != digest:
         await client.apply(resource, wanted, field_manager=MANAGER)
+
+
+async def _found(
+    client: Client, resource: Resource, name: str, namespace: str = ""
+) -> Object | None:
+    try:
+        return await client.get(resource, name, namespace)
+    except NotFound:
+        return None
 
 
 async def _created(client: Client, resource: Resource, obj: Object) -> None:

@@ -25,7 +25,8 @@ def check_all(
         try:
             resource = find(entry) if find else known(entry)
         except CliError as error:
-            error.where = error.where or entry.locate("kind")
+            known_kind = any(r.kind == entry.object["kind"] for r in kinds.KNOWN)
+            error.where = entry.locate("apiVersion" if known_kind else "kind")
             problems.append(error)
             continue
         resources.append(resource)

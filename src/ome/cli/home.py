@@ -6,9 +6,12 @@ for a running one. ``run/ome.json`` says what it is and where it answers.
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import json
 import os
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +40,12 @@ class Home:
 
     @property
     def socket(self) -> Path:
-        return self.root / "run" / "api.sock"
+        """In the data folder; for a path too long for a socket, under the temporary folder."""
+        near = self.root / "run" / "api.sock"
+        if len(os.fsencode(near)) <= _SOCKET_LIMIT:
+            return near
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"ome-{os.getuid()}-{digest}" / "api.sock"
 
     @property
     def lock(self) -> Path:
@@ -73,19 +81,15 @@ class Home:
 
     def make(self) -> None:
         """Creates the folders, closed to other users."""
-        if len(str(self.socket)) > _SOCKET_LIMIT:
-            raise CliError(
-                f"the path is too long for a unix socket ({len(str(self.socket))} characters with "
-                f"/run/api.sock, {_SOCKET_LIMIT} at most)",
-                where=str(self.root),
-                remedy="Choose a shorter one with --data DIR",
-            )
         try:
-            for folder in (self.root, self.socket.parent, self.log.parent, self.store.parent):
+            for folder in (self.root, self.lock.parent, self.log.parent, self.store.parent):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for folder in (self.pki, self.node, self.models):
                 folder.mkdir(exist_ok=True, mode=0o700)
             self.root.chmod(0o700)
+            self.socket.parent.mkdir(exist_ok=True, mode=0o700)
+            if self.socket.parent.stat().st_uid != os.getuid():
+                raise PermissionError(errno.EPERM, "it belongs to another user", self.socket.parent)
         except OSError as error:
             raise CliError(
                 f"can't make the data folder: {error.strerror}",

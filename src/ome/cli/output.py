@@ -61,12 +61,12 @@ class Output:
 
     def object(self, value: Any, form: str) -> None:
         """A value as JSON or YAML, keys in the order they came in."""
-        if form == "json":
-            import msgspec
+        import msgspec
 
+        if form == "json":
             self.print(msgspec.json.format(msgspec.json.encode(value), indent=4).decode())
         else:
-            self.print(to_yaml(value), end="")
+            self.print(to_yaml(msgspec.to_builtins(value)), end="")
 
     def paint(self, text: str, colour: str) -> str:
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.colour else text

@@ -11,12 +11,22 @@ import hashlib
 import sys
 from pathlib import Path
 
+import msgspec
+
 import ome
 from ome._version import __version__
+from ome.apimachinery.objects import Object
 from ome.cli.home import Home, replace
 
 BUNDLE = "bundle.json"
-_RENEW_SECONDS = 7 * 86400
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """What there is to install. Objects stay bytes until they are needed, one at a time."""
+
+    stamp: str
+    crds: list[msgspec.Raw]
+    catalog: list[msgspec.Raw]
 
 
 def catalog_dir() -> Path:
@@ -42,16 +52,18 @@ def host_runtimes() -> list[Path]:
 
 
 def main(root: str) -> None:
-    import msgspec
-
     from ome.api.crds import all_crds
     from ome.cli import manifests, pki
 
     home = Home(Path(root))
     pki.ensure(home.pki)
     catalog = [m.object for m in manifests.read([str(p) for p in host_runtimes()])]
-    bundle = {"stamp": stamp(), "crds": all_crds(), "catalog": catalog}
+    bundle = Bundle(stamp(), _raw(all_crds()), _raw(catalog))
     replace(home.root / "state" / BUNDLE, msgspec.json.encode(bundle))
+
+
+def _raw(objects: list[Object]) -> list[msgspec.Raw]:
+    return [msgspec.Raw(msgspec.json.encode(obj)) for obj in objects]
 
 
 if __name__ == "__main__":

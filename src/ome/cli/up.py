@@ -117,18 +117,17 @@ async def run(
         stop = _Signals()
         await _prepare(home)
         async with _server(home, options) as (server, client, node):
-            bundle = msgspec.json.decode((home.root / "state" / prepare.BUNDLE).read_bytes())
-            await bootstrap.install(client, bundle["crds"], bundle["catalog"])
-            del bundle
-            port = await _gateway_port(client, options.gateway_port)
+            data = (home.root / "state" / prepare.BUNDLE).read_bytes()
+            await bootstrap.install(client, msgspec.json.decode(data, type=prepare.Bundle))
+            del data
+            port = await _gateway_port(home, client, options.gateway_port)
             await bootstrap.configure(client, f"{HOST}:{port}")
             gateway = _gateway(home, node.name, port)
             state = _state(home, server.tls_port, port)
 
             def ready() -> None:
                 home.write_state(state)
-                gc.collect()
-                gc.freeze()
+                _trim()
                 on_ready(Started(state, time.monotonic() - began))
 
             try:
@@ -140,6 +139,18 @@ async def run(
             await _stop_pods(home, stop)
     finally:
         lock.close()
+
+
+def _trim() -> None:
+    """Gives back what only the start needed, and keeps what stays out of later collections."""
+    gc.collect()
+    gc.freeze()
+    if sys.platform == "linux":
+        import ctypes
+
+        # musl has no such function, and nothing to give back either.
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Signals:
@@ -253,7 +264,7 @@ async def _run_parts(
     }
     tasks = {asyncio.create_task(work, name=name) for name, work in parts.items()}
     asked = asyncio.create_task(stop.asked.wait())
-    starting = asyncio.create_task(_until_ready(client, node, gateway))
+    starting = asyncio.create_task(_until_ready(home, client, node, gateway))
     waiting = {*tasks, asked, starting}
     try:
         while True:
@@ -280,41 +291,44 @@ def _failure(task: asyncio.Task[Any]) -> Exception:
     return CliError(f"the {task.get_name()} failed: {reason}")
 
 
-async def _until_ready(client: Client, node: machine.NodeAgent, gateway: bootstrap.Gateway) -> None:
+async def _until_ready(
+    home: Home, client: Client, node: machine.NodeAgent, gateway: bootstrap.Gateway
+) -> None:
     """The node is there, earlier pods are taken up, and the gateway answers with its routes."""
     async with asyncio.timeout(READY_SECONDS):
         await node.ready.wait()
         await bootstrap.ensure_gateway(client, gateway.pod)
         turn = 0
-        while not await _answers(gateway.port):
+        while not await _answers(home, gateway.port):
             turn += 1
             if turn % 20 == 0 and (problem := await bootstrap.gateway_problem(client)):
                 raise CliError(f"the gateway doesn't start: {problem}")
             await asyncio.sleep(0.03)
 
 
-async def _answers(port: int) -> bool:
-    """Whether the gateway has read its routes."""
+async def _answers(home: Home, port: int) -> bool:
+    """Whether the gateway of this data folder (no other one) answers, and has read its routes."""
     try:
         reader, writer = await asyncio.open_connection(HOST, port)
     except OSError:
         return False
     try:
         writer.write(b"GET /readyz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
-        return b" 200 " in await reader.readline()
+        answer = await reader.read(4096)
+        return b" 200 " in answer[:16] and b"X-OME-Instance: %b\r\n" % bytes(home.socket) in answer
     except OSError:
         return False
     finally:
         writer.close()
 
 
-async def _gateway_port(client: Client, asked: int) -> int:
+async def _gateway_port(home: Home, client: Client, asked: int) -> int:
     """The port that was asked for, else that of a gateway that still runs, else a free one."""
     live = await bootstrap.live_gateway(client)
     if live is not None:
         listen = str(live["spec"]["containers"][0]["command"][-1])
         port = int(listen.rpartition(":")[2])
-        if (not asked or asked == port) and (await _answers(port) or _free(port)):
+        if (not asked or asked == port) and (await _answers(home, port) or _free(port)):
             return port
     if asked:
         if not _free(asked):

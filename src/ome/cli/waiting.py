@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -23,6 +24,7 @@ def until_ready(
     timeout: float,
     *,
     tick: Callable[[Object], None] | None = None,
+    announce: bool = True,
 ) -> Object:
     """Returns the service when it is ready for its current generation.
 
@@ -38,7 +40,8 @@ def until_ready(
             tick(service)
         if is_ready(service):
             output.clear()
-            output.say(f"{name} is ready ({time.monotonic() - began:.1f} s)")
+            if announce:
+                output.say(f"{name} is ready ({time.monotonic() - began:.1f} s)")
             return service
         text = what_it_waits_for(api, service)
         waited = time.monotonic() - began
@@ -82,5 +85,7 @@ def model_of(api: Api, service: Object) -> Object | None:
 
 
 def _fact(text: str) -> str:
-    """What stays while figures change: the sentence without its digits."""
-    return "".join(c for c in text if not c.isdigit() and c not in ".")
+    """What stays while figures change: the sentence without them, but for each tenth of a share."""
+    share = re.search(r"(\d)\d %", text)
+    plain = re.sub(r"[\d.]+ ?[kMGT]?B?", "", text)
+    return f"{plain} {share[1] if share else ''}"

@@ -274,12 +274,8 @@ def _selection_problem(selection: Selection, model: Object | None, wait: ModelWa
     problem = selection.problem
     assert problem is not None
     if model is not None and wait.waiting and not _described(model):
-        text = (
-            f"{model['kind']} {metadata(model)['name']} says nothing of its format yet, so no "
-            f"runtime can be chosen before a node has read its files: {wait.waiting}"
-        )
-        fix = "wait, or describe the model (spec.modelFormat, spec.modelArchitecture)"
-        return Problem(cond.SELECTED, wait.reason, text, fix)
+        then = "" if wait.reason == "ModelFailed" else ". A runtime is selected once it is read"
+        return Problem(cond.SELECTED, wait.reason, f"waits for {wait.waiting}{then}")
     return Problem(cond.SELECTED, problem.code, problem.message, problem.fix)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ome.api import conditions as cond
 from ome.api import constants as c
 from ome.api import resources as o
+from ome.api.reasons import PROGRESS
 from ome.apimachinery.errors import Forbidden, Invalid, NotFound, StatusError
 from ome.apimachinery.objects import Key, Object, condition, is_deleting, key_of, metadata, uid_of
 from ome.controllers import readiness
@@ -193,7 +194,7 @@ class InferenceServices:
         self._announce(service, condition(service, cond.READY), updated)
 
     def _announce(self, service: Object, before: object, updated: Object) -> None:
-        """An event when readiness changes, and for each new problem."""
+        """An event when readiness changes, and for each new problem. Progress is in the status."""
         after = condition(updated, cond.READY) or {}
         was = before if isinstance(before, dict) else {}
         name = metadata(service)["name"]
@@ -209,7 +210,8 @@ class InferenceServices:
             )
         elif after.get("status") == "False" and after.get("reason") != was.get("reason"):
             reason = str(after.get("reason") or "NotReady")
-            self._events.warning(service, reason, str(after.get("message") or ""))
+            if reason not in PROGRESS:
+                self._events.warning(service, reason, str(after.get("message") or ""))
 
     async def _last_lines(self, pods: dict[str, list[Object]]) -> dict[str, str]:
         """The end of the log of pods that crashed without leaving a message."""

@@ -121,6 +121,7 @@ def build(given: StatusInput) -> StatusResult:
     status: Object = {
         key: value for key, value in old.items() if key in ("address", "url", "annotations")
     }
+    _note_runtime(given, status)
     version = _answer_condition(setter, given, verdicts, status)
     _ready(setter, given, declared, verdicts)
     status["conditions"] = setter.conditions
@@ -133,6 +134,17 @@ def build(given: StatusInput) -> StatusResult:
         status["components"] = old["components"]
     status["modelStatus"] = _model_status(given, verdicts)
     return StatusResult(status, version)
+
+
+def _note_runtime(given: StatusInput, status: Object) -> None:
+    """The runtime in use, where kubectl's column finds it. What runs on keeps its own."""
+    annotations = dict(status.get("annotations") or {})
+    if given.selection is not None and given.selection.winner is not None:
+        annotations[c.A_SERVING_RUNTIME] = given.selection.winner.name
+    elif given.selection is None and given.problem is None:
+        annotations.pop(c.A_SERVING_RUNTIME, None)
+    if annotations or "annotations" in status:
+        status["annotations"] = annotations
 
 
 def _virtual(given: StatusInput, rendered: Rendered, old: Object) -> Object:

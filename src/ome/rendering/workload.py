@@ -90,8 +90,16 @@ def judge(
         reason, message = state.says
         finding = _Finding(9, reason, f"the {component} is not available yet: {message}")
     if finding is None:
-        finding = _Finding(9, "Starting", f"the {component} starts; no pod exists yet")
+        finding = _Finding(9, "Starting", _starting(component, pods, wanted))
     return Verdict("False", finding.reason, finding.message, state.rolling, finding.failure)
+
+
+def _starting(component: str, pods: Sequence[Object], wanted: int) -> str:
+    """Nothing is wrong with any pod, and there are not enough that count as available yet."""
+    living = [pod for pod in pods if not is_deleting(pod)]
+    if not living:
+        return f"the {component} starts; no pod exists yet"
+    return f"{len(living)} of {wanted} {component} pods are up, not counted as available yet"
 
 
 def _worst(

@@ -7,11 +7,14 @@ through the entry point group ``ome.storage_vendors`` (name: the vendor; value: 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.metadata import entry_points
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from ome.storage.errors import UnsupportedScheme
 from ome.storage.source import Source, SourceSpec
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 VENDOR_GROUP = "ome.storage_vendors"
 _REMOTE = ("hf", "vendor")
@@ -34,7 +37,7 @@ def open_source(spec: SourceSpec) -> Source:
 
 def known_vendor(name: str) -> bool:
     """Whether anything is to be fetched for ``vendor://<name>/``."""
-    return name == "pypi" or any(p.name == name for p in entry_points(group=VENDOR_GROUP))
+    return name == "pypi" or any(point.name == name for point in _vendors())
 
 
 def _vendor(spec: SourceSpec) -> Source:
@@ -42,7 +45,7 @@ def _vendor(spec: SourceSpec) -> Source:
         from ome.storage.pypi import open_pypi
 
         return open_pypi(spec)
-    for point in entry_points(group=VENDOR_GROUP):
+    for point in _vendors():
         if point.name == spec.container:
             opener: Callable[[SourceSpec], Source] = point.load()
             return opener(spec)
@@ -51,3 +54,9 @@ def _vendor(spec: SourceSpec) -> Source:
         remedy=f"install one that provides the entry point {spec.container!r} in the group "
         f"{VENDOR_GROUP}, or use vendor://pypi/",
     )
+
+
+def _vendors() -> Iterable[EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return entry_points(group=VENDOR_GROUP)

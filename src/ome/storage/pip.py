@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import re
-import signal
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -98,7 +97,6 @@ async def _run(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=environment,
-        start_new_session=True,
         limit=1024 * 1024,
     )
     lines: deque[str] = deque(maxlen=200)
@@ -113,7 +111,7 @@ async def _run(
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
             await process.wait()
     if code != 0:
         raise _explain(list(lines), requirement)

@@ -33,7 +33,7 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def _stem(destination: Path) -> str:
+def stem(destination: Path) -> str:
     """The name that temporary siblings start with: short enough for a suffix to fit."""
     raw = destination.name.encode()
     if len(raw) <= 200:
@@ -42,11 +42,11 @@ def _stem(destination: Path) -> str:
 
 
 def sibling(destination: Path, role: str, ident: str) -> Path:
-    return destination.with_name(f"{_stem(destination)}.{role}-{ident}")
+    return destination.with_name(f"{stem(destination)}.{role}-{ident}")
 
 
 def siblings(destination: Path, role: str) -> list[Path]:
-    prefix = f"{_stem(destination)}.{role}-"
+    prefix = f"{stem(destination)}.{role}-"
     if not destination.parent.is_dir():
         return []
     return sorted(p for p in destination.parent.iterdir() if p.name.startswith(prefix))
@@ -118,14 +118,14 @@ def remove_published(destination: Path) -> bool:
         for leftover in siblings(destination, role):
             found = True
             erase(leftover)
-    destination.with_name(f"{_stem(destination)}.lock").unlink(missing_ok=True)
+    destination.with_name(f"{stem(destination)}.lock").unlink(missing_ok=True)
     return found
 
 
 @contextlib.contextmanager
 def lock(destination: Path) -> Iterator[None]:
     """Only one process works on a name. Raises ``Busy``; a killed holder holds nothing."""
-    path = destination.with_name(f"{_stem(destination)}.lock")
+    path = destination.with_name(f"{stem(destination)}.lock")
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -33,6 +33,7 @@ class SourceSpec:
     revision: str = ""
     region: str = ""
     account: str = ""
+    namespace: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
 

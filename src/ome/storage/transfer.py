@@ -22,7 +22,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,7 @@ async def download(
     ends the transfer. ``reuse`` are published folders whose files may be linked instead of fetched.
     ``report`` is called from the event loop, every ``options.report_every`` seconds.
     """
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with publish.lock(destination):
+    with _parents(destination), publish.lock(destination):
         publish.recover(destination)
         if not keep_replaced:
             publish.empty_trash(destination)
@@ -90,6 +89,19 @@ async def download(
             reporter.cancel()
             await asyncio.gather(reporter, return_exceptions=True)
             report(work.meter.snapshot())
+
+
+@contextlib.contextmanager
+def _parents(destination: Path) -> Iterator[None]:
+    """The folders above the destination; those made here go again if they stay empty."""
+    made = [folder for folder in destination.parents if not folder.exists()]
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 class _Transfer:
@@ -210,7 +222,7 @@ class _Transfer:
             await self._link_known(wanted.files, journal)
             if (adopted := await self._adopt(wanted)) is not None:
                 return adopted
-            staged = isinstance(self._source, Staged)
+            staged = isinstance(self._source, Staged) and self.meter.total_bytes > 0
             self._begin(wanted, keep_counts=staged)
             meter = Meter(self._clock) if staged else self.meter
             self._require_space(wanted.files)
@@ -238,7 +250,7 @@ class _Transfer:
         return result
 
     def _begin(self, wanted: Manifest, *, keep_counts: bool) -> None:
-        """Set the totals. A staged source has fetched its bytes already; what follows is local."""
+        """Set the totals. What a staged source has told of is here already; the rest is local."""
         self.meter.total_files = len(wanted.files)
         if keep_counts:
             self.meter.total_bytes = max(self.meter.total_bytes, self.meter.completed_bytes)

@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 KUBERNETES = "1.34.4"
 
 
-class BedUnavailable(RuntimeError):
+class BedUnavailable(RuntimeError):  # noqa: N818 - reads as the state it reports
     """The bed can't be built or started here; the message says what is missing."""
 
 
@@ -95,9 +95,9 @@ def ensure_programs(*, say: bool = True) -> Path:
             print(f"bed: building {program.name} …", file=sys.stderr, flush=True)
         started = time.monotonic()
         fresh = folder / f".{program.name}.new"
+        flags = ["-trimpath", "-mod=readonly", "-ldflags", f"-s -w {program.ldflags}"]
         done = subprocess.run(
-            [_go(), "build", "-trimpath", "-mod=readonly", "-ldflags", f"-s -w {program.ldflags}"]
-            + ["-o", str(fresh), program.package],
+            [_go(), "build", *flags, "-o", str(fresh), program.package],
             cwd=HERE / "modules" / program.module,
             env={**os.environ, "CGO_ENABLED": "0"},
             capture_output=True,
@@ -111,6 +111,20 @@ def ensure_programs(*, say: bool = True) -> Path:
             took = time.monotonic() - started
             print(f"bed: {program.name} built in {took:.0f} s", file=sys.stderr, flush=True)
     return folder
+
+
+def module_folder(modules: str, path: str) -> Path:
+    """Where a Go module of one of our module folders is unpacked."""
+    done = subprocess.run(
+        [_go(), "list", "-m", "-f", "{{.Dir}}", path],
+        cwd=HERE / "modules" / modules,
+        capture_output=True,
+        text=True,
+    )
+    folder = done.stdout.strip()
+    if done.returncode or not folder:
+        raise BedUnavailable(f"module {path} is not here:\n{done.stderr[-3000:]}")
+    return Path(folder)
 
 
 def crd_files() -> dict[str, list[Path]]:

@@ -1,18 +1,22 @@
 """A real Kubernetes control plane on loopback, without machines: kwok plays the nodes and the pods.
 
 ``ControlPlane`` starts etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok, each
-on a free port of 127.0.0.1, and stops them again. Everything it writes (keys, kubeconfigs, logs, the
-audit log) lies in the folder that it is given. The user ``operator`` has every request audited, so a
-test can count exactly what the operator asked of the API.
+on a free port of 127.0.0.1, and stops them again. Everything it writes (keys, kubeconfigs, logs,
+the audit log) lies in the folder that it is given. The user ``operator`` has every request audited,
+so a test can count exactly what the operator asked of the API.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import secrets
+import shutil
+import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +28,7 @@ from tests.cluster.bed.build import BedUnavailable, ensure_programs
 
 HERE = Path(__file__).parent
 START_DEADLINE_S = 90.0
+_PR_SET_PDEATHSIG = 1
 USERS = ("admin", "operator", "controller-manager", "scheduler", "kwok")
 AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
@@ -42,14 +47,25 @@ def free_port() -> int:
         return port
 
 
-class ControlPlane:
-    """Use as a context manager; ``kubeconfig(user)`` names the file for one of ``USERS``."""
+def _end_with_parent() -> None:
+    """Nothing of the bed outlives the tests, even if they are killed (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    def __init__(self, folder: Path, *, unprivileged: Iterable[str] = ()) -> None:
+
+class ControlPlane:
+    """Use as a context manager; ``kubeconfig(user)`` names the file for one of ``USERS``. Without
+    ``controllers`` there are only etcd and kube-apiserver: nothing changes by itself."""
+
+    def __init__(
+        self, folder: Path, *, unprivileged: Iterable[str] = (), controllers: bool = True
+    ) -> None:
         self.folder = folder
+        self.controllers = controllers
         self.unprivileged = frozenset(unprivileged)
         self.port = free_port()
         self.tokens = {user: secrets.token_hex(16) for user in USERS}
+        self._etcd_port = 0
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: list[IO[bytes]] = []
 
@@ -89,6 +105,12 @@ class ControlPlane:
             log.close()
         self._logs.clear()
 
+    def check_running(self) -> None:
+        """Raise :class:`BedUnavailable` with the program's last words if one has ended."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise BedUnavailable(f"{name} ended:\n{self.log(name)[-3000:]}")
+
     def kill(self, program: str) -> None:
         """SIGKILL one program, as a fault."""
         self._processes[program].kill()
@@ -96,17 +118,22 @@ class ControlPlane:
 
     # -- starting -------------------------------------------------------------------------------
 
-    def _start(self, name: str, *command: object) -> None:
+    def start(self, name: str, *command: object) -> None:
+        """Run a program as a part of the bed, with its output in ``<name>.log``."""
         log = (self.folder / f"{name}.log").open("ab")
         self._logs.append(log)
         self._processes[name] = subprocess.Popen(
-            [str(part) for part in command], stdout=log, stderr=log, cwd=self.folder
+            [str(part) for part in command],
+            stdout=log,
+            stderr=log,
+            cwd=self.folder,
+            preexec_fn=_end_with_parent,
         )
 
     def _start_all(self, programs: Path) -> None:
         self._write_keys()
         etcd, peer = free_port(), free_port()
-        self._start(
+        self.start(
             "etcd",
             programs / "etcd",
             *("--data-dir", self.folder / "etcd", "--unsafe-no-fsync", "--log-level", "error"),
@@ -117,10 +144,14 @@ class ControlPlane:
             *("--initial-cluster", f"default=http://127.0.0.1:{peer}"),
             *("--quota-backend-bytes", 4 << 30),
         )
-        self.start_apiserver = lambda: self._start_apiserver(programs, etcd)
+        self._etcd_port = etcd
         self.start_apiserver()
         self._wait_ready()
-        self._start(
+        if self.controllers:
+            self._start_controllers(programs)
+
+    def _start_controllers(self, programs: Path) -> None:
+        self.start(
             "kube-controller-manager",
             programs / "kube-controller-manager",
             *("--kubeconfig", self.kubeconfig("controller-manager"), "--leader-elect=false"),
@@ -129,14 +160,14 @@ class ControlPlane:
             *("--concurrent-deployment-syncs", 20, "--concurrent-replicaset-syncs", 20),
             *("--controllers", "*,-node-ipam-controller,-cloud-node-lifecycle-controller"),
         )
-        self._start(
+        self.start(
             "kube-scheduler",
             programs / "kube-scheduler",
             *("--kubeconfig", self.kubeconfig("scheduler"), "--leader-elect=false"),
             *("--kube-api-qps", 2000, "--kube-api-burst", 4000, "--secure-port", 0),
         )
         stages = sorted((HERE / "stages").glob("*.yaml"))
-        self._start(
+        self.start(
             "kwok",
             programs / "kwok",
             *("--kubeconfig", self.kubeconfig("kwok"), "--manage-all-nodes=true"),
@@ -144,16 +175,19 @@ class ControlPlane:
             *(part for stage in stages for part in ("--config", stage)),
         )
 
-    def _start_apiserver(self, programs: Path, etcd_port: int) -> None:
-        self._start(
+    def start_apiserver(self) -> None:
+        """Also to start it again after :meth:`kill`; returns before it is ready."""
+        programs = ensure_programs()
+        self.start(
             "kube-apiserver",
             programs / "kube-apiserver",
-            *("--etcd-servers", f"http://127.0.0.1:{etcd_port}", "--secure-port", self.port),
+            *("--etcd-servers", f"http://127.0.0.1:{self._etcd_port}", "--secure-port", self.port),
             *("--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"),
             *("--cert-dir", self.folder / "certs", "--token-auth-file", self.folder / "tokens.csv"),
             *("--service-account-issuer", "https://kubernetes.default.svc"),
             *("--service-account-key-file", self.folder / "sa.key"),
             *("--service-account-signing-key-file", self.folder / "sa.key"),
+            "--allow-privileged=true",  # as clusters have it: RDMA needs privileged containers
             *("--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/12"),
             *(
                 "--disable-admission-plugins",
@@ -168,6 +202,8 @@ class ControlPlane:
 
     def _write_keys(self) -> None:
         key = self.folder / "sa.key"
+        if not shutil.which("openssl"):
+            raise BedUnavailable("the bed makes its keys with openssl, which is not on PATH")
         if not key.exists():
             subprocess.run(
                 ["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True
@@ -207,9 +243,7 @@ class ControlPlane:
         )
         deadline = time.monotonic() + START_DEADLINE_S
         while time.monotonic() < deadline:
-            for name, process in self._processes.items():
-                if process.poll() is not None:
-                    raise BedUnavailable(f"{name} ended at start:\n{self.log(name)[-3000:]}")
+            self.check_running()
             try:
                 with urllib.request.urlopen(request, context=context, timeout=2) as answer:
                     if answer.status == 200:

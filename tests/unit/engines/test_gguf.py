@@ -73,7 +73,7 @@ def test_damage_never_raises_anything_else(tmp_path: Path) -> None:
 def test_a_folder_must_hold_exactly_one_model(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="does not exist"):
         choose(tmp_path / "no")
-    with pytest.raises(ModelFileError, match="holds no .gguf file"):
+    with pytest.raises(ModelFileError, match=r"holds no \.gguf file"):
         choose(tmp_path)
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.gguf").touch()

@@ -81,16 +81,25 @@ def test_values_come_from_config_maps_secrets_fields_and_resources() -> None:
         "env": [
             {"name": "K", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "k"}}},
             {"name": "PW", "valueFrom": {"secretKeyRef": {"name": "s", "key": "pw"}}},
-            {"name": "OPT", "valueFrom": {"secretKeyRef": {"name": "s", "key": "no", "optional": True}}},
+            {
+                "name": "OPT",
+                "valueFrom": {"secretKeyRef": {"name": "s", "key": "no", "optional": True}},
+            },
             {"name": "APP", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['app']"}}},
             {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             {"name": "SA", "valueFrom": {"fieldRef": {"fieldPath": "spec.serviceAccountName"}}},
             {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "requests.cpu"}}},
-            {"name": "CPU_M", "valueFrom": {"resourceFieldRef": {"resource": "requests.cpu", "divisor": "1m"}}},
-            {"name": "MEM", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}},
+            {
+                "name": "CPU_M",
+                "valueFrom": {"resourceFieldRef": {"resource": "requests.cpu", "divisor": "1m"}},
+            },
+            {
+                "name": "MEM",
+                "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}},
+            },
             {"name": "LCPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
         ],
-    }  # fmt: skip
+    }
     env = env_of(container, lookup)
     assert env["CM_k"] == "v"
     assert (env["K"], env["PW"]) == ("v", "hush")
@@ -139,7 +148,9 @@ def test_all_references_of_a_pod_are_found() -> None:
             "containers": [
                 {
                     "name": "c",
-                    "env": [{"name": "x", "valueFrom": {"configMapKeyRef": {"name": "c1", "key": "k"}}}],
+                    "env": [
+                        {"name": "x", "valueFrom": {"configMapKeyRef": {"name": "c1", "key": "k"}}}
+                    ],
                 }
             ],
             "volumes": [
@@ -149,7 +160,7 @@ def test_all_references_of_a_pod_are_found() -> None:
                 {"name": "d", "emptyDir": {}},
             ],
         }
-    }  # fmt: skip
+    }
     assert references(pod) == {
         ("secret", "s1"),
         ("configmap", "c1"),

@@ -6,6 +6,8 @@ import asyncio
 import datetime as dt
 from pathlib import Path
 
+from tests.waiting import eventually
+
 from ome.standalone.node import logs
 
 
@@ -64,9 +66,7 @@ async def test_following_goes_on_across_rotation_until_the_container_has_ended(
             seen.append(chunk)
 
     async def until(count: int) -> None:
-        async with asyncio.timeout(10):
-            while len(seen) < count:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(seen) >= count)
 
     task = asyncio.create_task(follow())
     await until(1)

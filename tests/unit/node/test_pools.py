@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +46,13 @@ def test_only_devices_that_we_may_use_ourselves_are_handed_out() -> None:
     assert machine.visible_gpus(4, "2,3") == ["2", "3"]
     assert machine.visible_gpus(4, "") == []
     assert machine.visible_gpus(0, "0") == []
+
+
+def test_a_machine_that_is_renamed_keeps_its_node_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "My_Laptop.local.")
+    assert machine.default_name(tmp_path) == "my-laptop.local"
+    monkeypatch.setattr("socket.gethostname", lambda: "dhcp-17")
+    assert machine.default_name(tmp_path) == "my-laptop.local"
+    assert machine.default_name() == "dhcp-17"

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from tests.waiting import eventually
 
 from ome.standalone.node.probes import Counter, Prober, ProbeSpec, Surroundings, attempt
 
@@ -161,9 +162,7 @@ async def test_readiness_waits_for_the_startup_probe_and_comes_back_after_failur
                 changes.clear()
                 await changes.wait()
 
-    async with asyncio.timeout(10):
-        while not failures:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: failures)
     assert not prober.started
     server.status = 200
     await until(True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.waiting import eventually
 
 from ome.standalone.node import processes
 from ome.standalone.node.logs import last_text, segments
@@ -26,6 +27,11 @@ from ome.standalone.node.shimclient import (
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 PATH = {"PATH": os.defpath}
+
+
+def last_arguments() -> list[str]:
+    """The last argument of every living process."""
+    return [(p.info["cmdline"] or [""])[-1] for p in psutil.process_iter(["cmdline"])]
 
 
 class Pod:
@@ -68,9 +74,7 @@ class Pod:
         return await self.until(id_, lambda s: not s.running)
 
     async def text(self, name: str, words: str) -> str:
-        async with asyncio.timeout(15):
-            while words not in last_text(self.directory / f"{name}.log"):
-                await asyncio.sleep(0.02)
+        await eventually(lambda: words in last_text(self.directory / f"{name}.log"))
         return last_text(self.directory / f"{name}.log")
 
 
@@ -158,12 +162,7 @@ async def test_nothing_a_container_started_outlives_it(pod: Pod) -> None:
     script = "setsid sh -c 'sleep 987 & sleep 986' & sleep 985 & sleep 0.2; exit 0"
     pod.start("a", "sh", "-c", script)
     await pod.ended("a.0")
-    left = [
-        p
-        for p in psutil.process_iter(["cmdline"])
-        if (p.info["cmdline"] or [""])[-1] in ("987", "986", "985")
-    ]
-    assert left == []
+    assert not {"987", "986", "985"} & set(last_arguments())
 
 
 async def test_a_daemon_of_one_container_does_not_die_with_another(pod: Pod) -> None:
@@ -204,9 +203,7 @@ async def test_what_ended_while_nobody_was_connected_is_told_later(pod: Pod) -> 
     pod.start("a", "sh", "-c", "sleep 0.1; exit 42")
     await pod.until("a.0", lambda s: s.pid > 0)
     await pod.shim.close()
-    async with asyncio.timeout(10):
-        while saved_states(pod.directory)[0].running:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: not saved_states(pod.directory)[0].running)
     await pod.reconnect()
     assert pod.states["a.0"].code == 42
 
@@ -221,12 +218,7 @@ async def test_when_the_shim_is_killed_no_engine_leaks(pod: Pod) -> None:
     (closed,) = kill_leftovers(pod.directory)
     assert (closed.code, closed.reason) == (137, "ContainerStatusUnknown")
     assert not processes.alive(state.pid, state.birth)
-    async with asyncio.timeout(5):
-        while any(
-            (p.info["cmdline"] or [""])[-1] in ("964", "965")
-            for p in psutil.process_iter(["cmdline"])
-        ):
-            await asyncio.sleep(0.02)
+    await eventually(lambda: not {"964", "965"} & set(last_arguments()))
     assert saved_states(pod.directory) == [closed]
     assert await pod.reconnect() is None
 

@@ -143,14 +143,24 @@ def test_mounts_resolve_sub_paths_and_refuse_unknown_volumes(tmp_path: Path) -> 
 
 
 def test_what_host_processes_do_not_get_is_listed() -> None:
-    pod = {
+    pod: dict[str, Any] = {
         "spec": {
             "securityContext": {"runAsUser": 1000, "runAsNonRoot": True},
-            "containers": [{"name": "c", "resources": {"limits": {"memory": "1Gi", "nvidia.com/gpu": 1}}}],
-            "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}],
+            "containers": [
+                {"name": "c", "resources": {"limits": {"memory": "1Gi", "nvidia.com/gpu": 1}}}
+            ],
+            "volumes": [
+                {"name": "shm", "emptyDir": {"medium": "Memory"}},
+                {"name": "model", "hostPath": {"path": "/m"}},
+            ],
         }
-    }  # fmt: skip
+    }
+    assert "read-only" not in "; ".join(not_enforced(pod))
+    pod["spec"]["containers"][0]["volumeMounts"] = [
+        {"name": "model", "mountPath": "/m", "readOnly": True}
+    ]
     text = "; ".join(not_enforced(pod))
+    assert "read-only mounts" in text
     assert "memory" in text
     assert "runAsUser" in text
     assert "shm" in text

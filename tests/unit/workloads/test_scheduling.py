@@ -11,10 +11,15 @@ from ome.standalone.workloads.scheduling import requests, schedule
 
 def node(name: str = "n1", **changes: Any) -> dict[str, Any]:
     return {
-        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **changes.get("labels", {})}},
+        "metadata": {
+            "name": name,
+            "labels": {"kubernetes.io/hostname": name, **changes.get("labels", {})},
+        },
         "spec": changes.get("spec", {}),
-        "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10", **changes.get("has", {})}},
-    }  # fmt: skip
+        "status": {
+            "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10", **changes.get("has", {})}
+        },
+    }
 
 
 def pod(name: str = "p", requests: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:

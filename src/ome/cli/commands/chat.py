@@ -23,7 +23,7 @@ from ome.cli.target import Context
 @click.argument("service", required=False)
 @click.argument("prompt", required=False)
 @click.option("--system", metavar="TEXT", help="A system message.")
-@click.option("--max-tokens", type=click.IntRange(1), metavar="N", help="At most N tokens.")
+@click.option("--max-tokens", type=click.IntRange(1), default=512, show_default=True, metavar="N")
 @click.option("--temperature", type=float, metavar="T")
 @target
 def command(
@@ -31,7 +31,7 @@ def command(
     service: str | None,
     prompt: str | None,
     system: str | None,
-    max_tokens: int | None,
+    max_tokens: int,
     temperature: float | None,
 ) -> None:
     """Ask SERVICE something; without PROMPT, talk to it (or read the prompt from a pipe).
@@ -78,7 +78,7 @@ class _Talk:
         api: Api,
         service: Object,
         system: str | None,
-        max_tokens: int | None,
+        max_tokens: int,
         temperature: float | None,
     ) -> None:
         self._api = api

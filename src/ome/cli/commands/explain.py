@@ -10,19 +10,20 @@ from ome.cli.target import Context
 
 
 @click.command()
-@file_option()
+@click.argument("names", nargs=-1, metavar="[SERVICE]...")
+@file_option(required=False)
 @target
-def command(context: Context, files: tuple[str, ...]) -> int:
-    """Show for each service in FILEs the runtime that would be chosen, every other one with all
-    its reasons, and the nearest miss.
+def command(context: Context, names: tuple[str, ...], files: tuple[str, ...]) -> int:
+    """Show for each SERVICE, or each service in FILEs, the runtime that would be chosen, every
+    other one with all its reasons, and the nearest miss.
 
-    Works without a running OME: then it knows the files and the shipped runtimes. Exit status 1 if
+    FILEs work without a running OME: then it knows them and the shipped runtimes. Exit status 1 if
     a service would get no runtime.
     """
     from ome.cli import offline
     from ome.selection import explain
 
-    world = offline.load(context, files)
+    world = offline.load(context, files, names)
     hopeless = False
     context.output.say(f"judged by {' and '.join(world.sources)}")
     for service in world.services:

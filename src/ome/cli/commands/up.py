@@ -139,8 +139,8 @@ def _foreground(
 
     try:
         asyncio.run(up.run(home, up.Options(port, gateway_port), on_ready, on_stop))
-    except CliError as error:
-        logging.getLogger("ome.up").error("%s", error)
+    except Exception as error:
+        logging.getLogger("ome.up").error("%s", error, exc_info=not isinstance(error, CliError))
         if ready_fd is not None:
             _answer(ready_fd, {"error": str(error)})
         raise

@@ -13,9 +13,16 @@ import msgspec
 
 from ome.apimachinery.errors import BadRequest, StatusError
 from ome.apimachinery.objects import Object
+from ome.standalone.apiserver import sparejson
+
+JSON = "application/json"
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 MAX_BODY = 3 << 20
 MAX_DEPTH = 128
+LARGE = 64 << 10
+"""Above this size equal parts of an object are one in memory."""
 
 
 class TooLarge(StatusError):  # noqa: N818 - reads as the state it reports
@@ -28,7 +35,14 @@ encode = msgspec.json.Encoder().encode
 
 
 def decode_stored(data: bytes) -> Object:
-    """An object from bytes that this server wrote."""
+    """An object from bytes that this server wrote. Its parts must not be changed."""
+    if len(data) > LARGE:
+        return sparejson.decode(data, MAX_DEPTH * 2)  # type: ignore[no-any-return]
+    return _decode(data)  # type: ignore[no-any-return]
+
+
+def decode_copy(data: bytes) -> Object:
+    """Like :func:`decode_stored`, for whoever wants to change the object."""
     return _decode(data)  # type: ignore[no-any-return]
 
 
@@ -44,8 +58,8 @@ def decode_body(data: bytes, *, yaml: bool = False) -> Any:
     if not data:
         raise BadRequest("the request body is empty")
     try:
-        value = _decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+        value = _decode(data) if len(data) <= LARGE else sparejson.decode(data, MAX_DEPTH)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if not yaml:
             raise BadRequest(f"the request body is not valid JSON: {_sentence(error)}") from None
         value = _decode_yaml(data)
@@ -53,9 +67,13 @@ def decode_body(data: bytes, *, yaml: bool = False) -> Any:
     return value
 
 
-def decode_object(data: bytes, *, yaml: bool = False) -> Object:
+def decode_object(data: bytes, media: str = JSON) -> Object:
     """An object from a request body; anything but a mapping is refused."""
-    value = decode_body(data, yaml=yaml)
+    if media == PROTOBUF:
+        from ome.standalone.apiserver import protobody  # late: few clients send it
+
+        return protobody.decode(data)
+    value = decode_body(data, yaml=media == YAML)
     if not isinstance(value, dict):
         raise BadRequest(f"the request body must be an object, not {_type_name(value)}")
     return value

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from ome.apimachinery import names
 from ome.apimachinery.errors import FieldError, MethodNotAllowed, NotFound, StatusError
 from ome.apimachinery.objects import Object, Resource, is_deleting
-from ome.standalone.apiserver import lifecycle
-from ome.standalone.apiserver.codec import decode_stored
+from ome.standalone.apiserver import celrules, lifecycle
+from ome.standalone.apiserver.codec import decode_stored, encode
 from ome.standalone.apiserver.engine import Call, Engine
 from ome.standalone.apiserver.kinds import Column, Kind, ScalePaths
 from ome.standalone.apiserver.lifecycle import CRD_CLEANUP, DeleteOptions
@@ -33,6 +34,7 @@ class CrdController:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._terminating: set[str] = set()
         engine.prepare = self._prepare
         engine.committed = self._committed
 
@@ -66,6 +68,8 @@ class CrdController:
             if old is None:
                 finalizers = new["metadata"].get("finalizers") or []
                 new["metadata"]["finalizers"] = [*finalizers, CRD_CLEANUP]
+            if old is None or old["spec"] != new["spec"]:
+                _warn_of_rules(new, call)
         return problems
 
     def _check_names(self, crd: Object) -> list[FieldError]:
@@ -80,10 +84,7 @@ class CrdController:
         return []
 
     def _check_terminating(self, kind: Kind, old: Object | None) -> None:
-        if old is not None or not kind.custom:
-            return
-        crd = self._engine.store.get(BUCKET, "", str(kind.resource))
-        if crd is not None and is_deleting(decode_stored(crd.data)):
+        if old is None and kind.custom and str(kind.resource) in self._terminating:
             raise MethodNotAllowed(
                 f"create not allowed while custom resource definition {kind.resource} is "
                 "terminating"
@@ -96,6 +97,7 @@ class CrdController:
         assert crd is not None
         if new is None:
             self._engine.registry.remove_crd(crd["metadata"]["name"])
+            self._terminating.discard(crd["metadata"]["name"])
             return
         if old is None or old["spec"] != new["spec"]:
             self._publish(new)
@@ -109,6 +111,7 @@ class CrdController:
 
     def _clean_up(self, crd: Object) -> None:
         name = crd["metadata"]["name"]
+        self._terminating.add(name)
         if name not in self._tasks and CRD_CLEANUP in (crd["metadata"].get("finalizers") or ()):
             task = asyncio.get_running_loop().create_task(self._delete_objects(name))
             self._tasks[name] = task
@@ -137,8 +140,8 @@ class CrdController:
 
         def release(crd: Object) -> Object:
             meta = crd["metadata"]
-            meta["finalizers"] = [f for f in meta.get("finalizers") or () if f != CRD_CLEANUP]
-            return crd
+            kept = [f for f in meta.get("finalizers") or () if f != CRD_CLEANUP]
+            return {**crd, "metadata": {**meta, "finalizers": kept}}
 
         try:
             await engine.change(crd_kind, "", name, release, Call())
@@ -146,17 +149,24 @@ class CrdController:
             return
 
 
+def _warn_of_rules(crd: Object, call: Call) -> None:
+    for version in crd["spec"]["versions"]:
+        kind = _kind(crd["spec"], version, 0, partial(_schema_of, version))
+        if kind.has_rules:
+            for text in celrules.warnings_for(kind):
+                call.warn(text)
+
+
 # -- reading a CRD -------------------------------------------------------------------------
 
 
 def kinds_of(crd: Object, store: Store) -> list[Kind]:
-    """The kinds that a stored CRD defines, one for each served version."""
+    """The kinds that a stored CRD defines, one for each version."""
     spec, name = crd["spec"], crd["metadata"]["name"]
     revision = int(crd["metadata"]["resourceVersion"])
     return [
         _kind(spec, version, revision, _reader(store, name, version["name"]))
         for version in spec["versions"]
-        if version.get("served")
     ]
 
 
@@ -166,11 +176,14 @@ def _reader(store: Store, crd: str, version: str) -> Callable[[], Object | None]
     def read() -> Object | None:
         entry = store.get(BUCKET, "", crd)
         versions = decode_stored(entry.data)["spec"]["versions"] if entry else []
-        found: Object = next((v for v in versions if v["name"] == version), {})
-        schema: Object | None = (found.get("schema") or {}).get("openAPIV3Schema")
-        return schema
+        return _schema_of(next((v for v in versions if v["name"] == version), {}))
 
     return read
+
+
+def _schema_of(version: Object) -> Object | None:
+    schema: Object | None = (version.get("schema") or {}).get("openAPIV3Schema")
+    return schema
 
 
 def _kind(spec: Object, version: Object, revision: int, read: Callable[[], Object | None]) -> Kind:
@@ -193,10 +206,12 @@ def _kind(spec: Object, version: Object, revision: int, read: Callable[[], Objec
         categories=tuple(naming.get("categories") or ()),
         has_status="status" in subresources,
         scale=_scale(subresources.get("scale")),
+        has_rules=celrules.MARK in encode(version.get("schema")),
         selectable=tuple(
             f["jsonPath"].removeprefix(".") for f in version.get("selectableFields") or ()
         ),
         custom=True,
+        served=bool(version.get("served")),
         storage=bool(version.get("storage")),
         deprecated=deprecated,
         columns=_columns(version.get("additionalPrinterColumns")),

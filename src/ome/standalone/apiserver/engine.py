@@ -7,8 +7,9 @@ and gives back the object as it is: its ``resourceVersion`` stays.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ome.apimachinery.errors import (
@@ -19,7 +20,9 @@ from ome.apimachinery.errors import (
     StatusError,
     not_found,
 )
+from ome.apimachinery.jsonvalues import copy_json
 from ome.apimachinery.objects import Object, is_deleting
+from ome.apimachinery.resources import CUSTOM_RESOURCE_DEFINITIONS
 from ome.standalone.apiserver import failures, lifecycle, rules
 from ome.standalone.apiserver.admission import Admission, AdmissionRequest, ReadView, refusal
 from ome.standalone.apiserver.codec import decode_stored, encode, encode_object
@@ -29,7 +32,7 @@ from ome.standalone.apiserver.lifecycle import DeleteOptions
 from ome.standalone.apiserver.managed import Ownership
 from ome.standalone.apiserver.registry import Registry
 from ome.standalone.apiserver.selecting import selectable
-from ome.standalone.apiserver.store import Entry, Store
+from ome.standalone.apiserver.store import Entry, Stale, Store
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +57,7 @@ class Call:
 
 
 Change = Callable[[Object], Object]
-"""The object as it is (private to the callee) to the object as it is wanted."""
+"""The object as it is (which must not be changed) to the object as it is wanted."""
 
 Prepare = Callable[[Kind, Object | None, Object, Call], list[FieldError]]
 """A last look at a valid object before it is stored, which may complete it in place."""
@@ -84,13 +87,16 @@ class Engine:
         entry = self.store.get(kind.bucket, namespace, name)
         if entry is None:
             raise not_found(str(kind.resource), name)
-        return rules.present(kind, decode_stored(entry.data))
+        return self._present(kind, entry)
 
     def served(self, kind: Kind, entry: Entry) -> bytes:
         """The bytes that a client gets for a stored state."""
         if entry.rv > kind.schema_revision and entry.data.startswith(kind.prefix):
             return entry.data
-        return encode_object(rules.present(kind, decode_stored(entry.data)))
+        return encode_object(self._present(kind, entry))
+
+    def _present(self, kind: Kind, entry: Entry) -> Object:
+        return rules.present(kind, self.registry.stored_as(kind), decode_stored(entry.data))
 
     # -- create ----------------------------------------------------------------------------
 
@@ -153,6 +159,11 @@ class Engine:
                 f"the name of the object ({new['metadata']['name']}) does not match the name on "
                 f"the URL ({name})"
             )
+        if kind.custom and new["metadata"].get("resourceVersion") in (None, "", "0"):
+            problem = FieldError(
+                "metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update"
+            )
+            self._refuse(kind, name, [problem])
         return await self.change(kind, namespace, name, lambda _: new, call, subresource)
 
     async def change(
@@ -167,7 +178,7 @@ class Engine:
         """Read, change and store one object. ``change`` may raise a StatusError."""
         async with self.store.lock(kind.bucket, namespace, name):
             old = self.live(kind, namespace, name)
-            new = _with_metadata(kind, change(rules.copy(old)))
+            new = _with_metadata(kind, change(old))
             owned = Ownership(call.manager, subresource)
             return await self._replace(kind, old, new, call, owned)
 
@@ -266,9 +277,8 @@ class Engine:
             subresource,
             meta.get("namespace") or "",
             meta["name"],
-            # Whoever changes its argument must not change what is compared and stored.
-            rules.copy(obj),
-            rules.copy(old),
+            _private(kind, obj),
+            _private(kind, old),
             call.user,
             call.dry_run,
             self._view,
@@ -296,55 +306,49 @@ class Engine:
             raise Invalid.of(kind.resource.kind, name, problems, kind.resource.group)
 
     async def _store(self, kind: Kind, old: Object | None, new: Object, call: Call) -> Object:
-        if call.dry_run:
-            return new
-        meta = new["metadata"]
-        revision = self.store.next_revision()
-        meta["resourceVersion"] = str(revision)
-        entry = Entry(meta.get("namespace", ""), meta["name"], revision, encode_object(new))
-        await self._write(
-            kind,
-            old,
-            new,
-            self.store.write(
-                kind.bucket,
-                entry,
-                expected=_revision(old),
-                previous=_previous(kind, old, new),
-            ),
-        )
-        self.committed(kind, old, new)
+        if not call.dry_run:
+            await self._commit(kind, old, new, delete=False)
         return new
 
     async def _remove(self, kind: Kind, old: Object, new: Object, call: Call) -> Object:
-        if call.dry_run:
-            return new
-        revision = self.store.next_revision()
-        new = {**new, "metadata": {**new["metadata"], "resourceVersion": str(revision)}}
-        meta = new["metadata"]
-        entry = Entry(meta.get("namespace", ""), meta["name"], revision, encode_object(new))
-        await self._write(
-            kind,
-            old,
-            new,
-            self.store.write(
-                kind.bucket,
-                entry,
-                expected=_revision(old),
-                delete=True,
-                previous=_previous(kind, old, new),
-            ),
-        )
-        self.committed(kind, old, None)
+        new = {**new, "metadata": dict(new["metadata"])}
+        if not call.dry_run:
+            await self._commit(kind, old, new, delete=True)
         return new
 
-    async def _write(
-        self, kind: Kind, old: Object | None, new: Object, done: Awaitable[Entry]
-    ) -> None:
+    async def _commit(self, kind: Kind, old: Object | None, new: Object, *, delete: bool) -> None:
+        """Hand a state to the store, with a new revision (which ``new`` gets in place)."""
+        meta = new["metadata"]
+        revision = self.store.next_revision()
+        meta["resourceVersion"] = str(revision)
+        stored = rules.to_store(kind, self.registry.stored_as(kind), new)
+        entry = Entry(meta.get("namespace", ""), meta["name"], revision, encode_object(stored))
+        previous = _previous(kind, old, new)
         try:
-            await done
+            done = self.store.write(
+                kind.bucket, entry, expected=_revision(old), delete=delete, previous=previous
+            )
+        except Stale:
+            # A request that was cut off left a write on its way.
+            raise failures.conflict(kind, meta["name"]) from None
+
+        def tell(future: asyncio.Future[Entry]) -> None:
+            if not future.cancelled() and future.exception() is None:
+                self.committed(kind, old, None if delete else new)
+
+        done.add_done_callback(tell)
+        try:
+            # A client that goes away does not undo a write; who follows writes must hear of it.
+            await asyncio.shield(done)
         except StoreError as error:
             raise StatusError(str(error), code=507, reason="InsufficientStorage") from error
+
+
+def _private(kind: Kind, obj: Object | None) -> Object | None:
+    """A copy, so that admission may change it; of a CRD, which is large, only of its metadata."""
+    if obj is None or kind.resource != CUSTOM_RESOURCE_DEFINITIONS:
+        return copy_json(obj)
+    return {**obj, "metadata": copy_json(obj["metadata"])}
 
 
 def _revision(obj: Object | None) -> int:

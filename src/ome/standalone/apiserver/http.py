@@ -8,8 +8,8 @@ from aiohttp import web
 
 from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Object
-from ome.standalone.apiserver.codec import decode_stored, encode
-from ome.standalone.apiserver.requests import JSON, Accept
+from ome.standalone.apiserver.codec import JSON, decode_stored, encode
+from ome.standalone.apiserver.requests import Accept
 
 
 def respond(

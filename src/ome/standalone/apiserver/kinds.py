@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from ome.apimachinery import definitions
 from ome.apimachinery import resources as r
@@ -63,12 +63,15 @@ class Kind:
     selectable: tuple[str, ...] = ()
     """Fields besides name and namespace that a field selector can use."""
     custom: bool = False
+    served: bool = True
     storage: bool = True
     deprecated: str = ""
     """For a deprecated version: the warning that every request gets."""
     columns: tuple[Column, ...] = ()
     schema_revision: int = -1
     """Objects written at or before this revision may not follow the current schema yet."""
+    has_rules: bool = False
+    """Whether the schema has CEL rules."""
     raw_schema: Callable[[], Object | None] = field(default=lambda: None, compare=False)
     """Reads the ``openAPIV3Schema`` of a custom resource."""
 
@@ -87,6 +90,13 @@ class Kind:
         if self.custom:
             return Schema.from_crd(self.raw_schema())
         return definitions.schema_for(self.resource)
+
+    def cel_programs(self, make: Callable[[Schema], list[Any]]) -> list[Any]:
+        """What ``make`` makes of the schema's CEL rules, made once."""
+        found: list[Any] | None = self.__dict__.get("_cel_programs")
+        if found is None:
+            found = self.__dict__["_cel_programs"] = make(self.schema)
+        return found
 
     @property
     def namespaced(self) -> bool:

@@ -14,6 +14,7 @@ class Registry:
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str, str], Kind] = {}
         self._by_crd: dict[str, list[Kind]] = {}
+        self._stored_as: dict[str, Kind] = {}
         self.generation = 0
         for kind in BUILTIN:
             self._add(kind)
@@ -25,19 +26,21 @@ class Registry:
     def find(self, group: str, version: str, plural: str) -> Kind | None:
         return self._kinds.get((group, version, plural))
 
-    def storage_kind(self, bucket: str) -> Kind | None:
-        """The kind whose objects a bucket holds, in its storage version."""
-        group, _, plural = bucket.rpartition("/")
-        found = [k for k in self._kinds.values() if k.bucket == f"{group}/{plural}"]
-        return next((k for k in found if k.storage), found[0] if found else None)
+    def stored_as(self, kind: Kind) -> Kind:
+        """The version in which objects of a kind are stored."""
+        return self._stored_as.get(kind.bucket, kind)
 
     def set_crd(self, name: str, kinds: Iterable[Kind]) -> None:
-        """Serve these versions for a CRD, instead of what it stood for before."""
+        """Follow a CRD: serve those of its versions that are to be served, and know in which one
+        objects are stored."""
         self._drop(name)
-        added = list(kinds)
-        for kind in added:
-            self._add(kind)
-        self._by_crd[name] = added
+        all_versions = list(kinds)
+        for kind in all_versions:
+            if kind.served:
+                self._add(kind)
+            if kind.storage:
+                self._stored_as[kind.bucket] = kind
+        self._by_crd[name] = all_versions
         self.generation += 1
 
     def remove_crd(self, name: str) -> None:
@@ -47,7 +50,8 @@ class Registry:
     def _drop(self, name: str) -> None:
         for kind in self._by_crd.pop(name, ()):
             resource = kind.resource
-            del self._kinds[resource.group, resource.version, resource.plural]
+            self._kinds.pop((resource.group, resource.version, resource.plural), None)
+            self._stored_as.pop(kind.bucket, None)
 
     def of_crd(self, name: str) -> list[Kind]:
         return self._by_crd.get(name, [])

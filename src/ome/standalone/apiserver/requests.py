@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from ome.apimachinery.errors import BadRequest, NotFound, StatusError, UnsupportedMediaType
-from ome.standalone.apiserver.codec import MAX_BODY, TooLarge
+from ome.apimachinery.objects import Object
+from ome.standalone.apiserver.codec import JSON, MAX_BODY, PROTOBUF, YAML, TooLarge, decode_object
 
-JSON = "application/json"
-YAML = "application/yaml"
 TRUE = frozenset({"true", "1", "t", "True", "TRUE", "T", ""})
 FALSE = frozenset({"false", "0", "f", "False", "FALSE", "F"})
 
@@ -156,17 +155,25 @@ async def read_body(request: web.BaseRequest) -> bytes:
     return b"".join(chunks)
 
 
-def body_is_yaml(request: web.BaseRequest) -> bool:
-    """Whether a create or update body is YAML. Raises 415 for what the server can't read."""
+def body_media(request: web.BaseRequest) -> str:
+    """Whether a create or update body is JSON, YAML or protobuf. Raises 415 for anything else."""
     media = media_type(request)
     if media in ("", JSON, "application/octet-stream"):
-        return False
+        return JSON
     if media in (YAML, "application/x-yaml", "text/yaml"):
-        return True
+        return YAML
+    if media == PROTOBUF:
+        return PROTOBUF
     raise UnsupportedMediaType(
         f"the body of the request was in an unknown format ({media}); accepted media types "
-        f"include: {JSON}, {YAML}"
+        f"include: {JSON}, {YAML}, {PROTOBUF}"
     )
+
+
+async def read_any_object(request: web.BaseRequest) -> Object:
+    """The object in a body, in any form that the server reads."""
+    media = body_media(request)
+    return decode_object(await read_body(request), media)
 
 
 def media_type(request: web.BaseRequest) -> str:

@@ -7,9 +7,8 @@ from aiohttp import web
 
 from ome.apimachinery.errors import MethodNotAllowed
 from ome.apimachinery.objects import Object
-from ome.standalone.apiserver.codec import decode_object
 from ome.standalone.apiserver.http import respond_object
-from ome.standalone.apiserver.requests import Target, body_is_yaml, read_body
+from ome.standalone.apiserver.requests import Target, read_any_object
 
 REVIEWS: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
     ("authentication.k8s.io", "v1"): (("selfsubjectreviews", "SelfSubjectReview"),),
@@ -29,8 +28,7 @@ async def review(request: web.BaseRequest, target: Target, user: str) -> web.Res
         return None
     if request.method != "POST":
         raise MethodNotAllowed("reviews can only be created")
-    yaml = body_is_yaml(request)
-    body = decode_object(await read_body(request), yaml=yaml)
+    body = await read_any_object(request)
     api_version = f"{target.group}/{target.version}"
     answer: Object = {
         **body,

@@ -10,30 +10,37 @@ from typing import TYPE_CHECKING
 
 from ome.apimachinery import core_defaults, core_validation
 from ome.apimachinery.errors import BadRequest, FieldError, Invalid
-from ome.apimachinery.jsonvalues import copy_json
 from ome.apimachinery.objects import Object
+from ome.apimachinery.resources import CUSTOM_RESOURCE_DEFINITIONS
+from ome.standalone.apiserver import celrules
 from ome.standalone.apiserver.kinds import Kind
 
 if TYPE_CHECKING:
     from ome.standalone.apiserver.engine import Call
 
-copy = copy_json
-
 _STATUS_FROM_START = frozenset({"Node"})
 """Built-in kinds whose status may be given when they are created."""
 
 
-def present(kind: Kind, stored: Object) -> Object:
+def present(kind: Kind, stored_as: Kind, stored: Object) -> Object:
     """A stored object as this version of its kind shows it. Takes over its argument.
 
-    Custom resources that were stored before the last change of their CRD get its pruning and its
-    defaults here.
+    Versions differ in their name only, as with the conversion strategy ``None``. Custom resources
+    that were stored before the last change of their CRD get its pruning and its defaults here.
     """
+    if kind.custom and int(stored["metadata"]["resourceVersion"]) <= stored_as.schema_revision:
+        pruned, _ = stored_as.schema.prune(stored)
+        stored = dict(stored_as.schema.default(pruned))
     stored["apiVersion"] = kind.resource.api_version
-    if not kind.custom or int(stored["metadata"]["resourceVersion"]) > kind.schema_revision:
-        return stored
-    pruned, _ = kind.schema.prune(stored)
-    return kind.schema.default(pruned)
+    return stored
+
+
+def to_store(kind: Kind, stored_as: Kind, obj: Object) -> Object:
+    """An object that was written in one version, as it is stored."""
+    if kind is stored_as or kind.resource == stored_as.resource:
+        return obj
+    pruned, _ = stored_as.schema.prune({**obj, "apiVersion": stored_as.resource.api_version})
+    return stored_as.schema.default(pruned)
 
 
 def report_unknown(kind: Kind, body: Object, call: Call) -> Object:
@@ -79,7 +86,16 @@ def _settle(kind: Kind, obj: Object) -> Object:
     if problems:
         name = obj["metadata"].get("name") or ""
         raise Invalid.of(kind.resource.kind, str(name), problems, kind.resource.group)
-    return obj if kind.custom else core_defaults.apply(kind.resource, obj)
+    return obj if kind.custom else _core_defaults(kind, obj)
+
+
+def _core_defaults(kind: Kind, obj: Object) -> Object:
+    if kind.resource != CUSTOM_RESOURCE_DEFINITIONS:
+        return core_defaults.apply(kind.resource, obj)
+    # Versions hold the schemas, which are large and have no defaults of this kind.
+    spec = obj["spec"]
+    filled = core_defaults.apply(kind.resource, {**obj, "spec": {**spec, "versions": []}})
+    return {**filled, "spec": {**filled["spec"], "versions": spec["versions"]}}
 
 
 def isolate(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
@@ -116,4 +132,7 @@ def validate(
     kind: Kind, obj: Object, old: Object | None, subresource: str = ""
 ) -> list[FieldError]:
     """What is wrong with an object whose types are right."""
-    return core_validation.validate(kind.resource, obj, old, subresource=subresource)
+    problems = core_validation.validate(kind.resource, obj, old, subresource=subresource)
+    if kind.custom and not problems:
+        problems += celrules.validate(kind, obj, old)
+    return problems

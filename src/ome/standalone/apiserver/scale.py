@@ -12,11 +12,11 @@ from ome.apimachinery.objects import Object
 from ome.apimachinery.patches import merge_patch
 from ome.apimachinery.selectors import label_selector
 from ome.standalone.apiserver import patching
-from ome.standalone.apiserver.codec import decode_body, decode_object
+from ome.standalone.apiserver.codec import decode_body
 from ome.standalone.apiserver.context import Context
 from ome.standalone.apiserver.http import respond_object
 from ome.standalone.apiserver.kinds import Kind, ScalePaths
-from ome.standalone.apiserver.requests import body_is_yaml, media_type, read_body
+from ome.standalone.apiserver.requests import media_type, read_any_object, read_body
 
 
 async def get(context: Context) -> web.StreamResponse:
@@ -26,8 +26,7 @@ async def get(context: Context) -> web.StreamResponse:
 
 
 async def update(context: Context) -> web.StreamResponse:
-    yaml = body_is_yaml(context.request)
-    body = decode_object(await read_body(context.request), yaml=yaml)
+    body = await read_any_object(context.request)
     return await _write(context, lambda _: body)
 
 

@@ -9,12 +9,19 @@ from aiohttp import web
 from ome.apimachinery.errors import BadRequest, MethodNotAllowed, NotFound
 from ome.apimachinery.objects import Object
 from ome.standalone.apiserver import patching
-from ome.standalone.apiserver.codec import decode_body, decode_object, duplicate_fields
+from ome.standalone.apiserver.codec import (
+    JSON,
+    PROTOBUF,
+    YAML,
+    decode_body,
+    decode_object,
+    duplicate_fields,
+)
 from ome.standalone.apiserver.context import Context
 from ome.standalone.apiserver.engine import Call
 from ome.standalone.apiserver.http import respond_object
 from ome.standalone.apiserver.lifecycle import DeleteOptions
-from ome.standalone.apiserver.requests import Query, body_is_yaml, media_type, read_body
+from ome.standalone.apiserver.requests import Query, body_media, media_type, read_body
 from ome.standalone.apiserver.selecting import Selection
 
 _POLICIES = ("Background", "Foreground", "Orphan")
@@ -48,7 +55,7 @@ async def patch(context: Context) -> web.StreamResponse:
     if media == patching.APPLY_PATCH:
         if not context.query.text("fieldManager"):
             raise BadRequest("fieldManager is required for an apply patch")
-        body = decode_object(data, yaml=True)
+        body = decode_object(data, YAML)
         _check_duplicates(data, call)
         _namespace(context, body)
         existed = engine.store.get(kind.bucket, target.namespace, target.name) is not None
@@ -118,10 +125,11 @@ async def delete_collection(context: Context) -> web.StreamResponse:
 
 async def read_object(context: Context) -> Object:
     """The body of a create or update."""
-    yaml = body_is_yaml(context.request)
+    media = body_media(context.request)
     data = await read_body(context.request)
-    body = decode_object(data, yaml=yaml)
-    _check_duplicates(data, context.call)
+    body = decode_object(data, media)
+    if media == JSON:
+        _check_duplicates(data, context.call)
     return body
 
 
@@ -153,7 +161,8 @@ def _namespace(context: Context, body: Object) -> str:
 
 async def _delete_options(context: Context) -> DeleteOptions:
     data = await read_body(context.request)
-    body: Object = decode_object(data, yaml=True) if data.strip() else {}
+    media = PROTOBUF if media_type(context.request) == PROTOBUF else YAML
+    body: Object = decode_object(data, media) if data.strip() else {}
     return delete_options(body, context.query, context.call)
 
 

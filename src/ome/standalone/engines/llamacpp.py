@@ -18,7 +18,6 @@ import socket
 import sys
 import threading
 import time
-import urllib.request
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -101,6 +100,8 @@ def serve(options: argparse.Namespace, model: Path) -> object:
 
 def busy(address: str) -> bool:
     """Whether a request is being answered or waits for its turn."""
+    import urllib.request  # not before it is needed: it costs 3 MB
+
     try:
         with urllib.request.urlopen(f"{address}/metrics", timeout=2) as answer:
             lines = answer.read().decode().splitlines()

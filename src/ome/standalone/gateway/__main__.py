@@ -63,7 +63,14 @@ async def serve(api_socket: Path, host: str, port: int, guard: Guard) -> None:
 
     async with Client.unix(api_socket) as client:
         watcher = Watcher(client, table, known)
-        gateway = Gateway(table, upstream, guard, Metrics(), lambda: watcher.synced)
+        gateway = Gateway(
+            table,
+            upstream,
+            guard,
+            Metrics(),
+            synced=lambda: watcher.synced,
+            instance=str(api_socket),
+        )
         runner = web.ServerRunner(
             web.Server(gateway.handle, handler_cancellation=True, access_log=None),
             shutdown_timeout=DRAIN_SECONDS,

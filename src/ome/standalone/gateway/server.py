@@ -39,7 +39,8 @@ _TAIL = 4096
 
 @dataclass(slots=True)
 class Gateway:
-    """Handles every request of the server. ``synced`` says whether routes have been read once."""
+    """Handles every request of the server. ``synced`` says whether routes have been read once;
+    ``instance`` tells the gateway of one OME from that of another."""
 
     table: RouteTable
     upstream: Upstream
@@ -47,6 +48,7 @@ class Gateway:
     figures: figures.Metrics
     synced: Callable[[], bool]
     max_in_flight: int = MAX_IN_FLIGHT
+    instance: str = ""
     _in_flight: int = 0
     _body_bytes: int = 0
 
@@ -66,7 +68,7 @@ class Gateway:
     def _health(self, path: str) -> web.Response:
         if path == "/readyz" and not self.synced():
             return web.Response(status=503, text="no routes have been read from the API yet\n")
-        return web.Response(text="ok\n")
+        return web.Response(text="ok\n", headers={"X-OME-Instance": self.instance})
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path

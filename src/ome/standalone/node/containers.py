@@ -297,7 +297,9 @@ class PodContainers:
         self._surroundings[state.id] = where
 
         def failed(kind: probes.ProbeKind, message: str) -> None:
-            self.event("Warning", "Unhealthy", f"{kind.capitalize()} probe failed: {message}")
+            # A container that is still starting is not unwell: its startup probe says "not yet".
+            type_ = "Normal" if kind == "startup" else "Warning"
+            self.event(type_, "Unhealthy", f"{kind.capitalize()} probe failed: {message}")
 
         def condemn(kind: probes.ProbeKind, _message: str) -> None:
             text = f"Container {name} failed {kind} probe, will be restarted"

@@ -120,7 +120,22 @@ def _read(path: str) -> str:
         return ""
 
 
-def default_name() -> str:
-    """This machine's name as a node name: lower case, letters, digits, ``-`` and ``.``."""
+def default_name(data_dir: Path | None = None) -> str:
+    """This machine's name as a node name: lower case, letters, digits, ``-`` and ``.``.
+
+    With ``data_dir`` the first answer is kept there: a laptop that is called something else in the
+    next network must still know its pods.
+    """
+    kept = data_dir / "node-name" if data_dir is not None else None
+    if kept is not None and kept.is_file() and (known := kept.read_text("utf-8").strip()):
+        return known
+    name = _host_name()
+    if kept is not None:
+        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kept.write_text(name + "\n", "utf-8")
+    return name
+
+
+def _host_name() -> str:
     name = "".join(c if c.isalnum() or c in "-." else "-" for c in socket.gethostname().lower())
     return name.strip("-.")[:63] or "local"

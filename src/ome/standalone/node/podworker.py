@@ -83,6 +83,11 @@ class PodWorker:
                     failures += 1
                     delay = min(0.5 * 2 ** min(failures, 6), 30.0)
                     log.warning("pod %s: %s; again in %.0f s", self.key, error, delay)
+                except Exception as error:  # an object that we did not foresee must not stop us
+                    failures += 1
+                    delay = min(2.0 ** min(failures, 5), 30.0)
+                    log.exception("pod %s could not be looked after", self.key)
+                    self.containers.event("Warning", "FailedSync", f"{error!r}")
                 if self.done:
                     return
                 with contextlib.suppress(TimeoutError):

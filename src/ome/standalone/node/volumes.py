@@ -293,6 +293,14 @@ def not_enforced(pod: Mapping[str, Any]) -> list[str]:
     )
     if asked:
         found.append(f"securityContext {', '.join(asked)}")
+    shared = {
+        v.get("name")
+        for v in spec.get("volumes") or ()
+        if "hostPath" in v or "persistentVolumeClaim" in v
+    }
+    mounts = [m for c in containers for m in c.get("volumeMounts") or ()]
+    if any(m.get("readOnly") and m.get("name") in shared for m in mounts):
+        found.append("read-only mounts (only file permissions protect the files)")
     for volume in spec.get("volumes") or ():
         if (volume.get("emptyDir") or {}).get("medium") == "Memory":
             found.append(f"volume {volume['name']} in memory (it is on disk)")

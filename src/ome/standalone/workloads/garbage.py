@@ -71,6 +71,17 @@ def metadata_only(data: bytes) -> bytes:
     return msgspec.json.encode({"metadata": meta})
 
 
+def names_only(data: bytes) -> bytes:
+    """What is kept of a CustomResourceDefinition: without its schemas, which are most of it."""
+    definition = msgspec.json.decode(data)
+    kept = {"metadata": {**definition["metadata"], "managedFields": None, "annotations": None}}
+    spec = definition["spec"]
+    versions = [{"name": v["name"], "storage": v.get("storage")} for v in spec["versions"]]
+    kept["spec"] = {**spec, "versions": versions}
+    kept["status"] = definition.get("status")
+    return msgspec.json.encode(kept)
+
+
 def references(obj: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return list(metadata(obj).get("ownerReferences") or ())
 
@@ -95,7 +106,9 @@ class Garbage:
         for resource in SLIM:
             informer = shared.informers.informer(resource, transform=metadata_only)
             self._watch(resource, informer)
-        self._definitions = shared.informers.informer(CUSTOM_RESOURCE_DEFINITIONS)
+        self._definitions = shared.informers.informer(
+            CUSTOM_RESOURCE_DEFINITIONS, transform=names_only
+        )
         self._definitions.add_handler(self._on_definition)
 
     async def run(self) -> None:

@@ -1,0 +1,95 @@
+"""The other objects that webhooks look at: a read-only view over caches that follow the API.
+
+An object is decoded when it is first looked at and kept until it changes, because every review of
+a service looks at all runtimes. Nobody may change what the view gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Protocol
+
+from ome.api import constants as c
+from ome.api import resources as o
+from ome.apimachinery.objects import Key, Object, Resource
+from ome.apimachinery.resources import CONFIG_MAPS
+from ome.kube import Client, Informer
+
+LOOKED_AT: Final = (
+    o.SERVING_RUNTIMES,
+    o.CLUSTER_SERVING_RUNTIMES,
+    o.BASE_MODELS,
+    o.CLUSTER_BASE_MODELS,
+    o.FINE_TUNED_WEIGHTS,
+    o.ACCELERATOR_CLASSES,
+)
+
+
+class Cache(Protocol):
+    """What is needed of an :class:`ome.kube.Informer`."""
+
+    @property
+    def has_synced(self) -> bool: ...
+
+    def get(self, namespace: str, name: str) -> Object | None: ...
+
+    def keys(self, namespace: str = "") -> list[Key]: ...
+
+    def add_handler(self, fn: Callable[[Any, Any, Any], None]) -> None: ...
+
+
+class CachedView:
+    """A :class:`ome.admission.View` over one cache per kind.
+
+    A kind that has no cache is an error of ours: KeyError.
+    """
+
+    def __init__(self, caches: Mapping[Resource, Cache]) -> None:
+        self._kinds = {
+            (resource.group, resource.plural): _Kind(cache) for resource, cache in caches.items()
+        }
+        self._caches = dict(caches)
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        return self._kinds[resource.group, resource.plural].get(Key(namespace, name))
+
+    def list(self, resource: Resource, namespace: str = "") -> list[Object]:
+        return self._kinds[resource.group, resource.plural].list(namespace)
+
+    def waiting_for(self) -> Iterable[str]:
+        """The kinds that have not been read yet."""
+        return [str(resource) for resource, cache in self._caches.items() if not cache.has_synced]
+
+
+class _Kind:
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._decoded: dict[Key, Object] = {}
+        cache.add_handler(self._forget)
+
+    def get(self, key: Key) -> Object | None:
+        found = self._decoded.get(key)
+        if found is None:
+            found = self._cache.get(key.namespace, key.name)
+            if found is not None:
+                self._decoded[key] = found
+        return found
+
+    def list(self, namespace: str) -> list[Object]:
+        found = (self.get(key) for key in self._cache.keys(namespace))
+        return [obj for obj in found if obj is not None]
+
+    def _forget(self, _event: str, old: Any, new: Any) -> None:
+        self._decoded.pop((new if new is not None else old).key, None)
+
+
+def informers(client: Client, namespace: str) -> dict[Resource, Informer]:
+    """What the view needs, not running yet. ``namespace`` is the operator's."""
+    found = {resource: Informer(client, resource) for resource in LOOKED_AT}
+    found[CONFIG_MAPS] = Informer(
+        client,
+        CONFIG_MAPS,
+        namespace,
+        field_selector=f"metadata.name={c.INFERENCE_SERVICE_CONFIG}",
+    )
+    return found
