@@ -142,7 +142,7 @@ def node_changed(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -
     """Whether a class could look different because of this; heartbeats make no difference."""
     if old is None or new is None:
         return True
-    return _node_essence(old) != _node_essence(new)
+    return bool(_node_essence(old) != _node_essence(new))
 
 
 def _node_essence(node: Mapping[str, Any]) -> Any:
