@@ -12,7 +12,8 @@ a node's report, a node      the models that the report speaks of
 fine-tuned weights           services that name them
 a runtime                    services that name it, and those that choose by themselves
 an accelerator class,
-the configuration            every service
+the configuration            every service; the class itself
+a node, a pod's place        the accelerator classes
 ============================ ===================================================================
 """
 
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Key, key_of
+from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
 from ome.controllers.cluster import Cluster, service_of
 from ome.controllers.inferenceservice import InferenceServices
 from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("ome.controllers.operator")
 
 SERVICE_WORKERS = 8
+QUIET_SECONDS = 1.0
+"""How long changes of nodes and pods are gathered before accelerator classes are looked at."""
 KINDS_SECONDS = 10.0
 """At least so long between two looks at which kinds the cluster has."""
 MODEL_WORKERS = 4
@@ -92,11 +96,14 @@ class Operator:
             )
             for kind in self.cluster.models
         }
+        self.accelerators = Controller(
+            "acceleratorclass", Accelerators(client, self.cluster).reconcile, workers=1
+        )
         self.reports = Controller("nodereport", self._drop_report, workers=1)
         self._on_controllers(self.controllers())
 
     def controllers(self) -> list[Controller]:
-        return [self.services, *self.models.values(), self.reports]
+        return [self.services, *self.models.values(), self.accelerators, self.reports]
 
     async def _drop_report(self, key: Key) -> None:
         await drop_report(self._client, self.cluster, key)
@@ -205,6 +212,7 @@ class Operator:
             informer.add_handler(self._runtime_changed)
         cluster.weights.add_handler(self._weight_changed)
         cluster.accelerators.add_handler(self._accelerator_changed)
+        cluster.pods.add_handler(self._pod_changed)
         cluster.reports.add_handler(self._report_changed)
         cluster.nodes.add_handler(self._node_changed)
         cluster.config.add_handler(self._config_changed)
@@ -257,7 +265,17 @@ class Operator:
         for kind, key in self.cluster.models_of_report(changed):
             self.models[kind].enqueue(key)
 
+    def _pod_changed(self, _event: str, old: Any, new: Any) -> None:
+        if pod_changed(old, new):
+            self._look_at_accelerators()
+
+    def _look_at_accelerators(self) -> None:
+        for key in self.cluster.accelerators.keys():  # noqa: SIM118 - a method of informers
+            self.accelerators.enqueue_after(key, QUIET_SECONDS)
+
     def _node_changed(self, event: str, old: Any, new: Any) -> None:
+        if node_changed(old, new):
+            self._look_at_accelerators()
         if event == "MODIFIED":
             return
         key = key_of(new or old)
@@ -273,12 +291,19 @@ class Operator:
         self._everything_changed()
 
     def _accelerator_changed(self, _event: str, old: Any, new: Any) -> None:
-        if old is None or new is None or old["spec"] != new["spec"]:
+        self.accelerators.enqueue((new or old).key)
+        if old is None or new is None or _offer(old) != _offer(new):
             self._everything_changed()
 
     def _everything_changed(self) -> None:
         for key in self.cluster.services.keys():  # noqa: SIM118 - a method of informers
             self.services.enqueue(key)
+
+
+def _offer(accelerator: Any) -> tuple[Any, bool]:
+    """What choosing a class depends on."""
+    available = (accelerator.get("status") or {}).get("availableNodes")
+    return accelerator.get("spec"), available is None or available > 0
 
 
 def _model_name(service: Any) -> str:
