@@ -164,6 +164,8 @@ class Operator:
                 self.models[kind].enqueue(key)
         for key in self.cluster.reports.keys():  # noqa: SIM118 - a method of informers
             self.reports.enqueue(Key("", key.name))
+        for key in self.cluster.accelerators.keys():  # noqa: SIM118 - a method of informers
+            self.accelerators.enqueue(key)
 
     # -- kinds that a cluster may lack --------------------------------------------------------
 
