@@ -198,7 +198,7 @@ def _container(pod: str, kind: str, entry: Mapping[str, Any], tail: str) -> _Fin
     if running is not None and not entry.get("ready"):
         if previous is not None and int(entry.get("restartCount") or 0) > 0:
             crashed = _crashed(pod, name, previous, entry, tail)
-            return _Finding(5, crashed.reason, crashed.message)
+            return _Finding(5, crashed.reason, crashed.message, crashed.failure)
         since = running.get("startedAt") or ""
         if kind == "initContainerStatuses":
             return _Finding(7, "Initializing", f"init container {name} runs since {since}")
