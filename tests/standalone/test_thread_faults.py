@@ -179,6 +179,14 @@ def test_ctrl_c_while_starting_ends_with_a_word(home: OmeHome, moment: str) -> N
     home.up()
 
 
+@pytest.mark.parametrize("moment", ["run/lock", "kubeconfig"])
+def test_ctrl_c_of_a_detached_start_leaves_no_control_process(home: OmeHome, moment: str) -> None:
+    running = home.start("up", "-d", "--port", str(free_port()), "--gateway-port", str(free_port()))
+    until((home.data / moment).exists, f"{moment} is there")
+    assert "stopped" in stopped(home, running, 130).text
+    home.up()
+
+
 def test_ctrl_c_while_downloading_ends_the_download_and_the_next_start_goes_on(
     home: OmeHome, index: SlowIndex
 ) -> None:
