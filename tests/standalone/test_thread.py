@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 from tests.standalone.omehome import (
+    QUESTION,
     QUICKSTART,
     URI,
     OmeHome,
@@ -91,7 +92,7 @@ def test_logs_are_the_engines(serving: OmeHome) -> None:
 
 
 def test_chat_answers_a_question(serving: OmeHome) -> None:
-    asked = ("What is the capital of France?", "--max-tokens", "24", "--temperature", "0")
+    asked = (QUESTION, "--max-tokens", "24", "--temperature", "0")
     said = serving.ok("chat", SERVICE, *asked).out
     assert "Paris" in said, said
     alone = serving.ok("chat", "--max-tokens", "4", SERVICE, "Hello").out

@@ -72,6 +72,9 @@ def _walk(schema: Schema, value: Any, path: str, errors: list[FieldError]) -> No
         return
     if not _has_type(schema, value):
         errors.append(_wrong_type(schema, value, path))
+        if schema.raw.get("enum") and not schema.core:
+            problem = _enum(schema.raw["enum"])(value, path)
+            errors += [problem] if problem else []
         return
     checks = schema.checks
     if checks is None:
@@ -275,7 +278,10 @@ def _format(name: str) -> Check:
     holds = formats.CHECKS[name]
 
     def check(value: Any, path: str) -> FieldError | None:
-        return None if holds(value) else _invalid(value, path, f"must be of type {name}")
+        if holds(value):
+            return None
+        problem = _invalid(value, path, f"must be of type {name}: {shown(value)}")
+        return FieldError(path, problem.message, "FieldValueTypeInvalid")
 
     return check
 

@@ -38,7 +38,8 @@ log = logging.getLogger("ome.controllers.inferenceservice")
 _RETRY_ANSWER = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _LOG_LINES = 5
 _NAME_TAKEN_RETRY = 5.0
-_KIND_RETRY = 30.0
+KIND_RETRY = 10.0
+"""Seconds after which a service that waits for a missing kind looks again."""
 
 
 def now() -> str:
@@ -103,7 +104,7 @@ class InferenceServices:
         await self._report(service, decision)
         if _waits_for_kind(decision):
             self.look_for_kinds()
-            again = _KIND_RETRY
+            again = KIND_RETRY
         return Result(again) if again is not None else None
 
     # -- deciding -----------------------------------------------------------------------------

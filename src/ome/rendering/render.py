@@ -15,12 +15,12 @@ from ome.api import constants as c
 from ome.api import external as x
 from ome.api import names
 from ome.apimachinery import resources as r
-from ome.apimachinery.objects import Object, Resource, metadata
+from ome.apimachinery.objects import Object, Resource, labels_of, metadata
 from ome.rendering import deployments, extras, ingress, multinode, ray, serverless, weights
 from ome.rendering.component import Part
 from ome.rendering.errors import RenderError
 from ome.rendering.facts import Canary, Child, Component, Rendered, RenderInput
-from ome.rendering.handover import Handover, handover
+from ome.rendering.handover import Handover, handover, owned
 from ome.rendering.merge import merged_components
 from ome.rendering.mode import component_modes, service_mode
 from ome.rendering.modelfiles import ModelFiles, model_files
@@ -184,15 +184,18 @@ def _paths(
     children: tuple[Child, ...],
     keep: set[tuple[Resource, str]],
 ) -> list[Child]:
-    """Routes as they should be; while the entry is handed over, its Service stays as it is."""
-    found = []
-    for child in children:
-        live = given.observed.get(child.resource, child.key.name)
-        if entry.previous is not None and child.resource == r.SERVICES and live is not None:
-            keep.add((child.resource, child.key.name))
-        else:
-            found.append(child)
-    return found
+    """Routes as they should be; while the entry is handed over, those that lead to it stay."""
+    if entry.previous is None:
+        return list(children)
+    observed = given.observed
+    stays = {
+        (kind, name)
+        for kind in (r.SERVICES, r.INGRESSES, x.HTTP_ROUTES, x.VIRTUAL_SERVICES)
+        for name, live in observed.of(kind).items()
+        if owned(given.service, live) and labels_of(live).get(c.L_COMPONENT) not in c.COMPONENTS
+    }
+    keep |= stays
+    return [child for child in children if (child.resource, child.key.name) not in stays]
 
 
 _ORDER = (

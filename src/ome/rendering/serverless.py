@@ -44,6 +44,12 @@ class Built:
                     f"spec.{self.part.name}.{key} has no effect in mode {c.MODE_SERVERLESS}: "
                     "Knative scales and replaces revisions by itself"
                 )
+        needed = _features(pod)
+        if needed:
+            self.warnings.append(
+                f"the {self.part.name}'s pods use {', '.join(needed)}, which Knative takes only "
+                "where its ConfigMap config-features enables them"
+            )
         # Knative decides these, and its webhook refuses other values.
         pod.pop("restartPolicy", None)
 
@@ -120,6 +126,30 @@ class Built:
             "tag": "prev",
         }
         return [latest, previous]
+
+
+def _features(pod: Object) -> list[str]:
+    """What of a pod spec Knative refuses unless it is switched on."""
+    found = [
+        f"kubernetes.podspec-{flag}"
+        for key, flag in (
+            ("affinity", "affinity"),
+            ("nodeSelector", "nodeselector"),
+            ("tolerations", "tolerations"),
+            ("initContainers", "init-containers"),
+            ("priorityClassName", "priorityclassname"),
+        )
+        if pod.get(key)
+    ]
+    volumes = pod.get("volumes") or ()
+    for key, flag in (
+        ("hostPath", "volumes-hostpath"),
+        ("emptyDir", "volumes-emptydir"),
+        ("persistentVolumeClaim", "persistent-volume-claim"),
+    ):
+        if any(key in volume for volume in volumes):
+            found.append(f"kubernetes.podspec-{flag}")
+    return found
 
 
 def revisions(live: Object | None, old: dict[str, Any]) -> Object:

@@ -67,7 +67,7 @@ def describe(weights: Sequence[Object], model: Object | None) -> Weights | None:
         raise RenderError(
             "WeightsNotCombinable",
             f"weights {_listed(names)} were made with {_listed(tuple(sorted(strategies)))}; "
-            "several weights of one service have to be adapters of one kind that engines load side by side",
+            "several weights of one service have to be adapters of one kind",
             field=_FIELD,
             fix="name weights of one strategy, such as lora",
         )

@@ -36,6 +36,7 @@ async def json_patch(run: Run) -> None:
         "move": [{"op": "move", "from": "/data/copied", "path": "/data/moved"}],
         "unknown op": [{"op": "jump", "path": "/data/a"}],
         "not a list": {"op": "add"},
+        "not an object": ["x"],
         "no path": [{"op": "add", "value": "1"}],
         "bad value": [{"op": "add", "path": "/data/n", "value": 5}],
         "rename": [{"op": "replace", "path": "/metadata/name", "value": "two"}],
@@ -96,7 +97,9 @@ async def strategic_patch(run: Run) -> None:
         "container added": spec(containers=[container("third")]),
         "container deleted": spec(containers=[{"name": "third", "$patch": "delete"}]),
         "order": spec(**{"$setElementOrder/containers": [{"name": "side"}, {"name": "main"}],
-                         "containers": [{"name": "main"}, {"name": "side"}]}),
+                         "containers": [{"name": "side"}, {"name": "main"}]}),
+        "order differs": spec(**{"$setElementOrder/containers": [{"name": "side"}, {"name": "main"}],
+                                 "containers": [{"name": "main"}, {"name": "side"}]}),
         "replace list": spec(containers=[container("only"), {"$patch": "replace"}]),
         "null": spec(terminationGracePeriodSeconds=None),
         "volumes retain keys": spec(volumes=[{"name": "v", "emptyDir": {}}]),
@@ -183,6 +186,7 @@ async def apply_builtin(run: Run) -> None:
     ports = [{"containerPort": 80}]
     main = container(env=[{"name": "A", "value": "1"}], ports=ports,
                      resources={"limits": {"cpu": "1000m", "memory": "1024Mi"}})  # fmt: skip
+    main["volumeMounts"] = []  # says nothing
     await send("created", "one", deployment("web", main, replicas=2))
     await send("again", "one", deployment("web", main, replicas=2))
     sidecar = {
