@@ -162,9 +162,8 @@ def main() -> None:
     }
     text = json.dumps(document, separators=(",", ":")).encode()
     TARGET.write_bytes(gzip.compress(text, mtime=0))
-    sys.stdout.write(
-        f"{len(kept)} messages, {len(text)} bytes, {TARGET.stat().st_size} packed" + "\n"
-    )
+    packed = TARGET.stat().st_size
+    sys.stdout.write(f"{len(kept)} messages, {len(text)} bytes, {packed} packed\n")
 
 
 if __name__ == "__main__":

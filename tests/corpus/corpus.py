@@ -62,3 +62,32 @@ def recordings() -> dict[str, Recording]:
         meta["uid"] = "recorded"
         found[path.stem] = Recording(path.stem, service, document["children"])
     return found
+
+
+def model_of(recording: Recording) -> Object:
+    """The sample's model; where the corpus lacks it, what the recorded children say of it."""
+    name = recording.service["spec"]["model"]["name"]
+    if name in models():
+        return models()[name]
+    config = next(child for child in recording.children if child["kind"] == "ConfigMap")
+    described = json.loads(config["data"]["models.json"])[0]["modelSpec"]
+    workload = next(
+        child for child in recording.children if child["kind"] in ("Deployment", "LeaderWorkerSet")
+    )
+    return {
+        "apiVersion": "ome.io/v1beta1",
+        "kind": "ClusterBaseModel",
+        "metadata": {"name": name},
+        "spec": {
+            "vendor": workload["metadata"]["annotations"].get("ome.io/base-model-vendor"),
+            "modelFormat": {
+                "name": described["modelFormatName"],
+                "version": described["modelFormatVersion"],
+            },
+            "modelFramework": {
+                "name": described["modelFrameworkName"],
+                "version": described["modelFrameworkVersion"],
+            },
+            "storage": {"storageUri": described["storageUri"], "path": described["path"]},
+        },
+    }

@@ -97,6 +97,23 @@ class Home:
                 await self._task
             self._task = None
 
+    async def install(self, *resources: Resource) -> None:
+        """Makes the API server serve these kinds."""
+        for resource in resources:
+            await self.client.create(CUSTOM_RESOURCE_DEFINITIONS, _crd(resource))
+
+    async def set_status(self, resource: Resource, name: str, status: Object) -> None:
+        """Plays the controller of a kind: writes the status of one object."""
+        live = await self.client.get(resource, name, "default")
+        generation = live["metadata"].get("generation", 1)
+        await self.client.patch(
+            resource,
+            name,
+            {"status": {"observedGeneration": generation, **status}},
+            namespace="default",
+            subresource="status",
+        )
+
     # -- objects ------------------------------------------------------------------------------
 
     async def apply(self, *objects: Object) -> None:

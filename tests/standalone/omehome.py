@@ -247,7 +247,7 @@ class OmeHome:
         return [e for e in found if not name or e["involvedObject"]["name"] == name]
 
     def processes(self, *words: str) -> dict[int, str]:
-        """Command lines of this home's processes, by pid; with ``words``, those that have all."""
+        """Command lines of this home's processes by pid; with ``words``, those that have all."""
         marker = str(self.data)
         found = {}
         for process in psutil.process_iter():

@@ -294,6 +294,16 @@ async def test_apply_of_built_in_kinds_merges_lists_by_key(k: Kubectl) -> None:
     assert again["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
 
 
+async def test_a_list_of_objects_can_be_applied_as_it_was_printed(widgets: Kubectl) -> None:
+    await widgets.apply(widget("one"), widget("two"))
+    printed = await widgets("get", "wd", "-o", "yaml")
+    await widgets("delete", "wd", "--all")
+    assert (await widgets("apply", "-f", "-", stdin=printed)).count("created") == 2
+    listed = {"apiVersion": "v1", "kind": "List", "items": [widget("bad", colour="red")]}
+    error = await widgets.refused("apply", "-f", "-", stdin=_yaml(listed))
+    assert 'unknown field "spec.colour"' in error
+
+
 async def test_server_side_apply_finds_conflicts(widgets: Kubectl) -> None:
     await widgets.apply(widget("one"), flags=["--server-side"])
     error = await widgets.refused(

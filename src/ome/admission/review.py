@@ -17,12 +17,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ome.admission.accelerators import accelerator_errors, accelerator_warnings
 from ome.admission.benchmarks import benchmark_errors
 from ome.admission.defaulting import default_service
 from ome.admission.models import model_errors, model_warnings
 from ome.admission.pods import concerns, mutate_pod
 from ome.admission.runtimes import runtime_errors, runtime_warnings
 from ome.admission.services import service_errors, service_warnings
+from ome.admission.shapes import MISSHAPEN, shape_errors
 from ome.admission.view import View
 from ome.api import constants as c
 from ome.api import resources as o
@@ -47,6 +49,7 @@ _ERRORS: dict[str, Callable[[Object], list[FieldError]]] = {
     o.CLUSTER_BASE_MODELS.plural: model_errors,
     o.FINE_TUNED_WEIGHTS.plural: model_errors,
     o.BENCHMARK_JOBS.plural: benchmark_errors,
+    o.ACCELERATOR_CLASSES.plural: accelerator_errors,
 }
 
 
@@ -66,7 +69,23 @@ class OmeAdmission:
         view: View,
     ) -> Review:
         """``operation`` is CREATE, UPDATE or DELETE; writes to subresources don't belong here."""
-        patched, errors, warnings = self.mutate(operation, resource, obj, old, view)
+        try:
+            return self._review(operation, resource, obj, old, view)
+        except MISSHAPEN:
+            problems = shape_errors(resource, obj or {})
+            if not problems:
+                raise
+            return Review(obj, problems, [])
+
+    def _review(
+        self,
+        operation: str,
+        resource: Resource,
+        obj: Object | None,
+        old: Object | None,
+        view: View,
+    ) -> Review:
+        patched, errors, warnings = self._mutate(operation, resource, obj, old, view)
         if errors or patched is None or resource.group != o.GROUP:
             return Review(patched, errors, warnings)
         if operation == "DELETE" or is_deleting(patched):
@@ -92,8 +111,24 @@ class OmeAdmission:
     ) -> Review:
         """Only what is filled in: the first half of :meth:`review`.
 
-        Errors are those that leave nothing sensible to fill in, which only pods can have.
+        Errors are those that leave nothing sensible to fill in, which only pods can have. What the
+        schema will refuse stays as it is, so that the schema's words reach the user.
         """
+        try:
+            return self._mutate(operation, resource, obj, old, view)
+        except MISSHAPEN:
+            if not shape_errors(resource, obj or {}):
+                raise
+            return Review(obj, [], [])
+
+    def _mutate(
+        self,
+        operation: str,
+        resource: Resource,
+        obj: Object | None,
+        old: Object | None,
+        view: View,
+    ) -> Review:
         if operation == "DELETE" or obj is None or is_deleting(obj):
             return Review(obj, [], [])
         if _is(resource, o.INFERENCE_SERVICES):
@@ -123,4 +158,6 @@ def _warnings(resource: Resource, obj: Object, old: Object | None, view: View) -
         return runtime_warnings(obj, view)
     if resource.plural in (o.BASE_MODELS.plural, o.CLUSTER_BASE_MODELS.plural):
         return model_warnings(obj, old)
+    if resource.plural == o.ACCELERATOR_CLASSES.plural:
+        return accelerator_warnings(obj)
     return []

@@ -12,6 +12,8 @@ Guarantees:
   not have to change, the result shares with it; if nothing changed they return the argument itself.
 * Defaults are filled only into objects that exist. A null is dropped where the schema does not say
   ``nullable`` and a default, if there is one, takes its place.
+* Empty lists and maps of Kubernetes' own kinds are dropped where they are not required, as the API
+  server stores them. Those of custom resources are left as they are.
 * Quantities of Kubernetes' own kinds are brought to their canonical spelling, as the API server
   stores them. Those of custom resources are left as they are.
 * Wrong types are left for :meth:`validate`; the other functions pass them through.
@@ -62,6 +64,7 @@ class Schema:
         "_children",
         "_defaults",
         "_items",
+        "_memo",
         "_merge_defaults",
         "_quantities",
         "_resolve",
@@ -86,9 +89,19 @@ class Schema:
         "type",
     )
 
-    def __init__(self, raw: Raw, resolve: Resolver | None = None, *, core: bool = False) -> None:
+    def __init__(
+        self,
+        raw: Raw,
+        resolve: Resolver | None = None,
+        *,
+        core: bool = False,
+        memo: dict[int, Schema] | None = None,
+    ) -> None:
         get = raw.get
         self.raw = raw
+        # Nodes by the identity of their raw form, which they keep alive: where a large schema
+        # repeats itself as one shared object, its nodes are made once too.
+        self._memo = memo
         self.core = core
         self._resolve = resolve
         self.properties: Raw = get("properties") or _NOTHING
@@ -126,7 +139,7 @@ class Schema:
 
         raw = dict(schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
         raw["properties"] = _with_type_meta(raw.get("properties") or {})
-        return Schema(raw, definitions.resolve)
+        return Schema(raw, definitions.resolve, memo={})
 
     def child(self, name: str) -> Schema | None:
         """The schema of a member of an object; None where the member is unknown."""
@@ -203,7 +216,13 @@ class Schema:
     def _node(self, raw: Raw) -> Schema:
         reference = raw.get(_REF)
         if not isinstance(reference, str) or self._resolve is None:
-            return Schema(raw, self._resolve, core=self.core)
+            memo = self._memo
+            if memo is None:
+                return Schema(raw, self._resolve, core=self.core)
+            node = memo.get(id(raw))
+            if node is None:
+                node = memo[id(raw)] = Schema(raw, self._resolve, core=self.core, memo=memo)
+            return node
         target = self._resolve(reference.rpartition("/")[2])
         siblings = {k: v for k, v in raw.items() if k not in (_REF, "description")}
         if not siblings:
@@ -211,12 +230,13 @@ class Schema:
         return Schema({**target.raw, **siblings}, target._resolve, core=target.core)
 
     def default(self, obj: Object) -> Object:
-        """The object with defaults filled in, nulls dropped and quantities spelled canonically."""
+        """The object with defaults filled in, nulls and empty parts dropped, and quantities spelled
+        canonically."""
         result: Object = _fill(self, obj, fill=True)
         return result
 
     def canonical(self, obj: Object) -> Object:
-        """Like :meth:`default` but without filling in defaults."""
+        """Like :meth:`default` but without filling in defaults, and with what is stated empty."""
         result: Object = _fill(self, obj, fill=False)
         return result
 
@@ -290,6 +310,8 @@ def _fill_object(schema: Schema, value: Object, *, fill: bool) -> Object:
         if isinstance(inner, dict | list):
             child = schema.child(name)
             new = inner if child is None else _fill(child, inner, fill=fill)
+            if fill and not new and schema.core and _says_nothing(schema, name, child):
+                new = _DROP
         elif inner is None or name in quantities or "*" in quantities:
             child = schema.child(name)
             new = inner if child is None else _fill_value(child, inner, fill=fill)
@@ -309,6 +331,15 @@ def _fill_object(schema: Schema, value: Object, *, fill: bool) -> Object:
                 copied = copy_json(default)
                 out[name] = copied if child is None else _fill(child, copied, fill=True)
     return value if out is None else out
+
+
+def _says_nothing(schema: Schema, name: str, child: Schema | None) -> bool:
+    """Whether an empty list or map is the same as none, as in Go's types, which leave it out."""
+    if child is None or name in (schema.raw.get("required") or ()):
+        return False
+    return child.type == "array" or (
+        child.type == "object" and not child.properties and "additionalProperties" in child.raw
+    )
 
 
 def _fill_value(child: Schema, value: Any, *, fill: bool) -> Any:

@@ -29,7 +29,9 @@ class CliError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text}. {self.remedy}" if self.remedy else text
+        if not self.remedy:
+            return text
+        return f"{text}{'' if text.endswith(('.', '?', '!')) else '.'} {self.remedy}"
 
 
 class ManyCliError(CliError):

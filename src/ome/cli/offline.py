@@ -1,7 +1,8 @@
-"""What the operator would decide about files, without a cluster: for ``explain`` and ``plan``.
+"""What the operator would decide about services: for ``explain`` and ``plan``.
 
 The same function decides as in the operator (``controllers.decide``). It sees the objects of the
-files, the shipped catalog, and, where an API answers, what is there (the files go first).
+files and, where an API answers, what is there, else the shipped catalog. The files go first; but a
+model that is there already keeps what a node has read out of its files, as it does when applied.
 """
 
 from __future__ import annotations
@@ -10,16 +11,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ome.api import resources as ours
+from ome.apimachinery.errors import NotFound
 from ome.apimachinery.objects import Object, Resource, key_of
-from ome.cli import checks, manifests, prepare
+from ome.apimachinery.patches import merge_patch
+from ome.cli import checks, kinds, manifests, prepare
 from ome.cli.api import Api
-from ome.cli.errors import CliError
+from ome.cli.errors import CliError, usage
 from ome.cli.target import Context
 from ome.controllers.decide import Decision, World, decide
+from ome.controllers.plan import OPTIONAL
 from ome.controllers.settings import OperatorSettings, read
+from ome.rendering import Capabilities
 from ome.selection import compile_runtimes
 
 _MODELS = (ours.BASE_MODELS, ours.CLUSTER_BASE_MODELS)
+_SERVICE_WORDS = ("isvc", "service", "services", "inferenceservice", "inferenceservices")
 _RUNTIMES = (ours.SERVING_RUNTIMES, ours.CLUSTER_SERVING_RUNTIMES)
 
 
@@ -31,13 +37,18 @@ class Offline:
     objects: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
     settings: OperatorSettings = field(default_factory=OperatorSettings)
+    capabilities: Capabilities = field(default_factory=lambda: Capabilities(frozenset(OPTIONAL)))
+    """Without a cluster everything that it could have is taken for installed."""
 
     def add(self, resource: Resource, found: Iterable[Object]) -> None:
         """Objects that are there already stay: what was added first goes first."""
         for obj in found:
             key = key_of(obj)
             namespace = (key.namespace or "default") if resource.namespaced else ""
-            self.objects.setdefault((resource.kind, namespace, key.name), obj)
+            place = (resource.kind, namespace, key.name)
+            earlier = self.objects.setdefault(place, obj)
+            if earlier is not obj and resource in _MODELS:
+                self.objects[place] = merge_patch(obj, earlier)
 
     def decide(self, service: Object) -> Decision:
         namespace = service["metadata"]["namespace"]
@@ -47,7 +58,13 @@ class Offline:
                 settings=self.settings,
                 runtimes=compile_runtimes(self._of(_RUNTIMES, namespace)),
                 model=lambda kind, name: self._model(kind, name, namespace),
+                weight=lambda name: self.objects.get((ours.FINE_TUNED_WEIGHTS.kind, "", name)),
+                capabilities=self.capabilities,
                 model_names=lambda: [m["metadata"]["name"] for m in self._of(_MODELS, namespace)],
+                accelerators={
+                    a["metadata"]["name"]: a
+                    for a in self._of((ours.ACCELERATOR_CLASSES,), namespace)
+                },
             )
         )
 
@@ -64,8 +81,71 @@ class Offline:
         ]
 
 
-def load(context: Context, files: tuple[str, ...]) -> Offline:
-    """Reads the files (checked against the schemas), the catalog and the running API."""
+def load(context: Context, files: tuple[str, ...], names: tuple[str, ...] = ()) -> Offline:
+    """Services of files (checked against the schemas), or services by name from the running API."""
+    if bool(files) == bool(names):
+        raise usage("say either a file (-f FILE) or the name of a service")
+    return _of_names(context, names) if names else _of_files(context, files)
+
+
+def _of_names(context: Context, names: tuple[str, ...]) -> Offline:
+    from ome.cli.commands.get import not_found
+
+    api = context.api()
+    world = Offline()
+    if len(names) > 1 and names[0].lower() in _SERVICE_WORDS:
+        names = names[1:]  # `ome explain isvc NAME`, as the other commands have it
+    for word in names:
+        kind, slash, name = word.partition("/")
+        if slash and kinds.resource_for(kind, api) != ours.INFERENCE_SERVICES:
+            raise usage(f"'{word}' is no service", "Say the name of an InferenceService")
+        name = name if slash else word
+        found = api.find(ours.INFERENCE_SERVICES, name, api.namespace)
+        if found is None:
+            there = [
+                o["metadata"]["name"] for o in api.list(ours.INFERENCE_SERVICES, api.namespace)
+            ]
+            raise not_found(ours.INFERENCE_SERVICES, name, api.namespace, there)
+        world.services.append(found)
+    _add_running(world, api)
+    return world
+
+
+def _add_running(world: Offline, api: Api) -> None:
+    """What is there: models, runtimes, accelerators and the operator's configuration."""
+    for resource in (
+        *_MODELS,
+        *_RUNTIMES,
+        ours.ACCELERATOR_CLASSES,
+        ours.FINE_TUNED_WEIGHTS,
+    ):
+        world.add(resource, api.list(resource))
+    world.sources.append(f"the API at {api.where}")
+    world.settings = read(_configuration(api))
+    world.capabilities = _served(api)
+
+
+def _served(api: Api) -> Capabilities:
+    """Which of the kinds that a cluster may lack this one has."""
+    groups = {group["name"] for group in api.read("/apis").get("groups") or ()}
+    found: set[Resource] = set()
+    for group, version in {(kind.group, kind.version) for kind in OPTIONAL}:
+        if group not in groups:
+            continue
+        try:
+            listed = api.read(f"/apis/{group}/{version}").get("resources") or ()
+        except NotFound:
+            continue  # the group is there in other versions
+        plurals = {entry["name"] for entry in listed}
+        found |= {
+            kind
+            for kind in OPTIONAL
+            if (kind.group, kind.version) == (group, version) and kind.plural in plurals
+        }
+    return Capabilities(frozenset(found))
+
+
+def _of_files(context: Context, files: tuple[str, ...]) -> Offline:
     entries = manifests.read(files)
     resources = checks.check_all(entries)
     world = Offline(sources=["the files"])
@@ -79,10 +159,7 @@ def load(context: Context, files: tuple[str, ...]) -> Offline:
         raise CliError("there is no InferenceService in it", where=", ".join(files))
     api = _running(context)
     if api is not None:
-        for resource in (*_MODELS, *_RUNTIMES):
-            world.add(resource, api.list(resource))
-        world.sources.append(f"the API at {api.where}")
-        world.settings = read(_configuration(api))
+        _add_running(world, api)
     else:
         shipped = manifests.read([str(p) for p in prepare.host_runtimes()])
         world.add(ours.CLUSTER_SERVING_RUNTIMES, [m.object for m in shipped])

@@ -36,7 +36,7 @@ from ome.agent import NodeModelAgent
 from ome.apimachinery.objects import Object
 from ome.cli import bootstrap, prepare
 from ome.cli.errors import CliError
-from ome.cli.home import Home, replace
+from ome.cli.home import API_PORT, GATEWAY_PORT, Home, replace
 from ome.controllers import run_operator
 from ome.kube import Client
 from ome.standalone import node as machine
@@ -52,8 +52,6 @@ from ome.standalone.apiserver import (
 
 log = logging.getLogger("ome.up")
 
-API_PORT = 11443
-GATEWAY_PORT = 11435
 _PORT_TRIES = 50
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0

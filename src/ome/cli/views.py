@@ -14,9 +14,9 @@ from typing import Any
 from ome.apimachinery.objects import Object, condition, key_of, metadata
 from ome.cli.output import seconds, size
 
-SERVICE_COLUMNS = ("NAME", "MODEL", "RUNTIME", "READY", "WHY", "AGE")
-MODEL_COLUMNS = ("NAME", "FORMAT", "SIZE", "READY", "WHY", "AGE")
-RUNTIME_COLUMNS = ("NAME", "SERVES", "READY", "WHY", "AGE")
+SERVICE_COLUMNS = ("NAME", "MODEL", "RUNTIME", "READY", "AGE", "WHY")
+MODEL_COLUMNS = ("NAME", "FORMAT", "SIZE", "READY", "AGE", "WHY")
+RUNTIME_COLUMNS = ("NAME", "SERVES", "READY", "AGE", "WHY")
 
 
 def service_row(obj: Object, now: float) -> tuple[str, ...]:
@@ -26,8 +26,8 @@ def service_row(obj: Object, now: float) -> tuple[str, ...]:
         (spec.get("model") or {}).get("name") or "",
         runtime_of(obj),
         ready_of(obj),
-        why(obj),
         age(obj, now),
+        why(obj),
     )
 
 
@@ -38,8 +38,8 @@ def model_row(obj: Object, now: float) -> tuple[str, ...]:
         (spec.get("modelFormat") or {}).get("name") or "",
         spec.get("modelParameterSize") or "",
         ready_of(obj),
-        why(obj),
         age(obj, now),
+        why(obj),
     )
 
 
@@ -53,7 +53,7 @@ def runtime_row(obj: Object, now: float) -> tuple[str, ...]:
     shown = ", ".join(dict.fromkeys(f for f in formats if f))
     if len(shown) > 48:
         shown = f"{shown[:45].rstrip(', ')}…"
-    return (name_of(obj), shown, ready_of(obj), why(obj), age(obj, now))
+    return (name_of(obj), shown, ready_of(obj), age(obj, now), why(obj))
 
 
 def runtime_of(obj: Object) -> str:

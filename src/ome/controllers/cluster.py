@@ -14,10 +14,10 @@ from ome.api import resources as o
 from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Key, Object, Resource, key_of, labels_of, metadata
 from ome.controllers.modelstate import ModelState, aggregate
-from ome.controllers.plan import MANAGED
+from ome.controllers.plan import ALWAYS, OPTIONAL
 from ome.controllers.settings import OperatorSettings, read
 from ome.kube import Client, Informer
-from ome.rendering import Observed
+from ome.rendering import Capabilities, Observed
 from ome.selection import Runtime
 
 AUTOMATIC = "*"
@@ -38,11 +38,15 @@ class Cluster:
             Informer(client, o.SERVING_RUNTIMES),
             Informer(client, o.CLUSTER_SERVING_RUNTIMES),
         )
+        self.weights = Informer(client, o.FINE_TUNED_WEIGHTS)
         self.accelerators = Informer(client, o.ACCELERATOR_CLASSES)
         ours = c.L_INFERENCE_SERVICE
         self.children = {
-            resource: Informer(client, resource, label_selector=ours) for resource in MANAGED
+            resource: Informer(client, resource, label_selector=ours) for resource in ALWAYS
         }
+        self.capabilities = Capabilities()
+        self._client = client
+        self._coming: dict[Resource, Informer] = {}
         self.pods = Informer(client, r.PODS, label_selector=ours)
         self.nodes = Informer(client, r.NODES)
         self.reports = Informer(
@@ -69,6 +73,7 @@ class Cluster:
             self.services,
             *self.models.values(),
             *self.runtimes,
+            self.weights,
             self.accelerators,
             *self.children.values(),
             self.pods,
@@ -76,6 +81,27 @@ class Cluster:
             self.reports,
             self.config,
         ]
+
+    def missing_informers(self, capabilities: Capabilities) -> list[Informer]:
+        """Makes the informers on optional kinds that the cluster serves and we don't watch yet.
+
+        They count (:meth:`observed`, and for rendering) once they are synced and :meth:`use` is
+        called: a kind whose objects are not known yet must not be taken for one without objects.
+        """
+        self._coming = {
+            kind: Informer(self._client, kind, label_selector=c.L_INFERENCE_SERVICE)
+            for kind in OPTIONAL
+            if capabilities.has(kind) and kind not in self.children
+        }
+        for informer in self._coming.values():
+            informer.add_index("service", lambda obj: [service_of(obj)])
+        return list(self._coming.values())
+
+    def use(self, capabilities: Capabilities) -> None:
+        """From now on these kinds are there."""
+        self.children.update(self._coming)
+        self._coming = {}
+        self.capabilities = capabilities
 
     async def synced(self) -> None:
         for informer in self.informers():
@@ -88,6 +114,7 @@ class Cluster:
     def _add_indexes(self) -> None:
         self.services.add_index("label", lambda obj: [_label_key(obj)])
         self.services.add_index("model", _models_of_service)
+        self.services.add_index("weight", _weights_of_service)
         self.services.add_index("runtime", _runtimes_of_service)
         for informer in (*self.children.values(), self.pods):
             informer.add_index("service", lambda obj: [service_of(obj)])
@@ -98,6 +125,12 @@ class Cluster:
 
     def model(self, kind: str, name: str, namespace: str) -> Object | None:
         return self.models[kind].get("" if kind == "ClusterBaseModel" else namespace, name)
+
+    def weight(self, name: str) -> Object | None:
+        return self.weights.get("", name)
+
+    def services_of_weight(self, name: str) -> list[Key]:
+        return self.services.keys_by_index("weight", name)
 
     def model_names(self, namespace: str) -> list[str]:
         cluster = self.models["ClusterBaseModel"].keys()
@@ -229,6 +262,14 @@ def _label_key(service: Mapping[str, Any]) -> str:
 def _models_of_service(service: Mapping[str, Any]) -> list[str]:
     name = ((service.get("spec") or {}).get("model") or {}).get("name")
     return [name] if name else []
+
+
+def _weights_of_service(service: Mapping[str, Any]) -> list[str]:
+    reference = (service.get("spec") or {}).get("model") or {}
+    named = list(reference.get("fineTunedWeights") or ())
+    if reference.get("kind") == "FineTunedWeight" and reference.get("name"):
+        named.append(reference["name"])
+    return named
 
 
 def _runtimes_of_service(service: Mapping[str, Any]) -> list[str]:

@@ -12,9 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from ome.api import conditions as cond
 from ome.api import constants as c
-from ome.api import names
-from ome.apimachinery import resources as r
-from ome.apimachinery.objects import Object, annotations_of, metadata
+from ome.apimachinery.objects import Object, annotations_of, labels_of, metadata
 from ome.controllers.modelstate import ModelState
 from ome.controllers.plan import Plan, plan_children
 from ome.rendering import (
@@ -27,12 +25,16 @@ from ome.rendering import (
     render,
 )
 from ome.rendering import ingress as ingress_rules
+from ome.rendering.handover import WORKLOADS
+from ome.rendering.mode import service_mode
 from ome.rendering.status import RENDERED, Problem
+from ome.rendering.weights import mismatch
 from ome.rendering.workload import Model as ModelWait
 from ome.selection import Runtime, Selection, SelectionInput, select_runtime
 from ome.selection.accelerators import AcceleratorChoice, choose_accelerator
 
 BASE_MODEL, CLUSTER_BASE_MODEL = "BaseModel", "ClusterBaseModel"
+FINE_TUNED_WEIGHT = "FineTunedWeight"
 NO_NODE_STORES = ("pvc://",)
 """Models that no node has to fetch."""
 
@@ -49,6 +51,8 @@ class World:
     """For suggestions when a name doesn't exist."""
     model_state: Callable[[Object], ModelState | None] = lambda _model: None
     """What nodes report; None where nothing keeps models on nodes."""
+    weight: Callable[[str], Object | None] = lambda _name: None
+    """FineTunedWeights by name."""
     accelerators: Mapping[str, Object] = field(default_factory=dict)
     """The accelerator classes that exist, by name."""
     observed: Observed = field(default_factory=Observed)
@@ -72,9 +76,15 @@ class Decision:
 def decide(world: World) -> Decision:
     """What to apply, or the problem that stands in the way."""
     nothing = Decision(Plan(world.service))
+    if service_mode(world.service) == c.MODE_VIRTUAL:
+        given = RenderInput(world.service, world.settings, capabilities=world.capabilities)
+        return _rendered(world, given, nothing)
     model, problem, warnings = find_model(world)
     wait = _wait(world, model)
     nothing = replace(nothing, model=model, wait=wait, warnings=warnings)
+    if problem is not None:
+        return replace(nothing, problem=problem)
+    weights, problem = find_weights(world, model)
     if problem is not None:
         return replace(nothing, problem=problem)
     selection = None
@@ -97,27 +107,36 @@ def decide(world: World) -> Decision:
         config=world.settings,
         model=model,
         runtime=winner.runtime.raw if winner else None,
+        weights=weights,
         entry=winner.entry.raw if winner and winner.entry else None,
         accelerators={name: made.winner for name, made in choices.items() if made.winner},
         observed=world.observed,
         capabilities=world.capabilities,
         may_roll=world.may_roll,
     )
+    nothing = replace(
+        nothing,
+        selection=selection,
+        accelerators=choices,
+        warnings=(*warnings, *(selection.warnings if selection else ())),
+    )
+    return _rendered(world, given, nothing)
+
+
+def _rendered(world: World, given: RenderInput, so_far: Decision) -> Decision:
+    """``so_far`` with the children and the plan, or with what keeps them from being made."""
     try:
         rendered = render(given)
         ingress = ingress_rules.resolve(world.settings.ingress, world.service)
     except RenderError as error:
         problem = Problem(RENDERED, error.code, error.message, error.fix)
-        return replace(nothing, selection=selection, problem=problem)
-    return Decision(
-        plan=plan_children(world.service, rendered.children, world.observed),
+        return replace(so_far, problem=problem)
+    return replace(
+        so_far,
+        plan=plan_children(world.service, rendered.children, world.observed, rendered.keep),
         rendered=rendered,
-        selection=selection,
-        model=model,
-        wait=wait,
         ingress=ingress,
-        accelerators=choices,
-        warnings=(*warnings, *(selection.warnings if selection else ()), *rendered.warnings),
+        warnings=(*so_far.warnings, *rendered.warnings),
     )
 
 
@@ -138,10 +157,15 @@ def find_model(world: World) -> tuple[Object | None, Problem | None, tuple[str, 
     if not name:
         return None, None, ()
     kind = reference.get("kind") or CLUSTER_BASE_MODEL
+    if kind == FINE_TUNED_WEIGHT:
+        base = _base_of(world, name)
+        if isinstance(base, Problem):
+            return None, base, ()
+        kind, name = base
     if kind not in (BASE_MODEL, CLUSTER_BASE_MODEL):
-        text = f"models of kind {kind} can't be served by this version"
-        fix = f"name a {BASE_MODEL} or {CLUSTER_BASE_MODEL} in spec.model"
-        return None, Problem(cond.SELECTED, "NotSupportedYet", text, fix), ()
+        text = f"models of kind {kind} can't be served"
+        fix = f"name a {BASE_MODEL}, {CLUSTER_BASE_MODEL} or {FINE_TUNED_WEIGHT} in spec.model"
+        return None, Problem(cond.SELECTED, "InvalidSpec", text, fix), ()
     other = BASE_MODEL if kind == CLUSTER_BASE_MODEL else CLUSTER_BASE_MODEL
     model = world.model(kind, name)
     warnings: tuple[str, ...] = ()
@@ -159,6 +183,51 @@ def find_model(world: World) -> tuple[Object | None, Problem | None, tuple[str, 
         fix = "set spec.disabled: false in the model, or name another one"
         return model, Problem(cond.SELECTED, "BaseModelDisabled", text, fix), warnings
     return model, None, warnings
+
+
+def _base_of(world: World, name: str) -> tuple[str, str] | Problem:
+    """Kind and name of the model that a weight was made of, where the service names the weight."""
+    weight = world.weight(name)
+    if weight is None:
+        return _no_weight(name)
+    reference = (weight.get("spec") or {}).get("baseModelRef") or {}
+    if not reference.get("name"):
+        text = f"{FINE_TUNED_WEIGHT} {name} does not say which model it was made of"
+        return Problem(
+            cond.SELECTED, "BaseModelNotFound", text, "set spec.baseModelRef.name in the weight"
+        )
+    return (BASE_MODEL if reference.get("namespace") else CLUSTER_BASE_MODEL), reference["name"]
+
+
+def _no_weight(name: str) -> Problem:
+    text = f"waits for fine-tuned weights {name}, which do not exist"
+    return Problem(
+        cond.SELECTED, "FineTunedWeightsNotFound", text, f"create the {FINE_TUNED_WEIGHT}"
+    )
+
+
+def find_weights(world: World, model: Object | None) -> tuple[tuple[Object, ...], Problem | None]:
+    """The fine-tuned weights that the service names, or why they can't be served."""
+    reference = (world.service.get("spec") or {}).get("model") or {}
+    wanted = list(reference.get("fineTunedWeights") or ())
+    if reference.get("kind") == FINE_TUNED_WEIGHT and reference.get("name"):
+        wanted.insert(0, reference["name"])
+    found = []
+    for name in dict.fromkeys(wanted):
+        weight = world.weight(name)
+        if weight is None:
+            return (), _no_weight(name)
+        if (weight.get("spec") or {}).get("disabled"):
+            text = f"{FINE_TUNED_WEIGHT} {name} is disabled"
+            fix = "set spec.disabled: false in it, or name others"
+            return (), Problem(cond.SELECTED, "FineTunedWeightsDisabled", text, fix)
+        wrong = mismatch(weight, model) if model is not None else ""
+        if wrong:
+            text = f"{FINE_TUNED_WEIGHT} {name} can't be served: {wrong}"
+            fix = "name the model that it was made for in spec.model.name, or other weights"
+            return (), Problem(cond.SELECTED, "WeightsOfAnotherModel", text, fix)
+        found.append(weight)
+    return tuple(found), None
 
 
 def _no_model(world: World, name: str) -> Problem:
@@ -192,9 +261,13 @@ def _brings_own_runner(service: Object) -> bool:
 
 def _current(world: World) -> str:
     """The runtime that serves now."""
-    service = metadata(world.service)["name"]
-    live = world.observed.get(r.DEPLOYMENTS, names.component_name(service, c.ENGINE))
-    return annotations_of(live).get(c.A_SERVING_RUNTIME) or "" if live else ""
+    for kind in WORKLOADS:
+        for live in world.observed.of(kind).values():
+            if labels_of(live).get(c.L_COMPONENT) == c.ENGINE:
+                runtime = annotations_of(live).get(c.A_SERVING_RUNTIME)
+                if runtime:
+                    return runtime
+    return ""
 
 
 def _selection_problem(selection: Selection, model: Object | None, wait: ModelWait) -> Problem:

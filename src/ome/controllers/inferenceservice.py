@@ -27,7 +27,6 @@ from ome.controllers.decide import Decision, World, decide
 from ome.controllers.executor import NameTaken, execute
 from ome.controllers.waves import Waves
 from ome.kube import Client, Events, KubeError, PatchType, Result
-from ome.rendering import Capabilities
 from ome.rendering.status import RENDERED, Answer, Problem, StatusInput, build
 from ome.rendering.workload import crashed_pods
 
@@ -39,6 +38,8 @@ log = logging.getLogger("ome.controllers.inferenceservice")
 _RETRY_ANSWER = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _LOG_LINES = 5
 _NAME_TAKEN_RETRY = 5.0
+KIND_RETRY = 10.0
+"""Seconds after which a service that waits for a missing kind looks again."""
 
 
 def now() -> str:
@@ -66,17 +67,17 @@ class InferenceServices:
         events: Events,
         *,
         http: Callable[[], ClientSession],
-        capabilities: Capabilities | None = None,
     ) -> None:
         self._client = client
         self._cluster = cluster
         self._events = events
         self._http = http
-        self._capabilities = capabilities or Capabilities()
         self._waves = Waves()
         self._asking: dict[Key, _Asking] = {}
         self._tails: dict[Key, tuple[str, str]] = {}
         self.enqueue: Callable[[Key], None] = lambda _key: None
+        self.look_for_kinds: Callable[[], None] = lambda: None
+        """Called where a service waits for a kind that the cluster did not serve so far."""
 
     async def reconcile(self, key: Key) -> Result | None:
         service = self._cluster.services.get(key.namespace, key.name)
@@ -101,6 +102,9 @@ class InferenceServices:
             problem = Problem(RENDERED, "Refused", error.message, "correct the service or runtime")
             decision = replace(decision, problem=problem, rendered=None)
         await self._report(service, decision)
+        if _waits_for_kind(decision):
+            self.look_for_kinds()
+            again = KIND_RETRY
         return Result(again) if again is not None else None
 
     # -- deciding -----------------------------------------------------------------------------
@@ -118,7 +122,8 @@ class InferenceServices:
             model_state=cluster.model_state,
             accelerators=cluster.accelerator_classes(),
             observed=cluster.observed(service),
-            capabilities=self._capabilities,
+            weight=cluster.weight,
+            capabilities=cluster.capabilities,
             may_roll=self._waves.holds(key),
         )
         decision = decide(world)
@@ -316,6 +321,13 @@ class InferenceServices:
         for key in list(self._asking):
             self._stop_asking(key)
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _waits_for_kind(decision: Decision) -> bool:
+    problem, rendered = decision.problem, decision.rendered
+    if problem is not None:
+        return problem.code == "MissingKind"
+    return rendered is not None and rendered.ingress_missing is not None
 
 
 def _restart_version(pod: Object) -> str:

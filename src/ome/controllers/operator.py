@@ -9,9 +9,11 @@ InferenceService             itself, and the models it names (a deleted model ma
 a child, a pod               the service whose label it carries
 a model                      itself and every service that names it
 a node's report, a node      the models that the report speaks of
+fine-tuned weights           services that name them
 a runtime                    services that name it, and those that choose by themselves
 an accelerator class,
-the configuration            every service
+the configuration            every service; the class itself
+a node, a pod's place        the accelerator classes
 ============================ ===================================================================
 """
 
@@ -22,11 +24,14 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Key, key_of
+from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
 from ome.controllers.cluster import Cluster, service_of
 from ome.controllers.inferenceservice import InferenceServices
 from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
-from ome.kube import Client, Controller, Events
+from ome.controllers.plan import OPTIONAL
+from ome.kube import Client, Controller, Events, KubeError
 from ome.rendering import Capabilities
 
 if TYPE_CHECKING:
@@ -35,11 +40,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("ome.controllers.operator")
 
 SERVICE_WORKERS = 8
+QUIET_SECONDS = 1.0
+"""How long changes of nodes and pods are gathered before accelerator classes are looked at."""
+KINDS_SECONDS = 10.0
+"""At least so long between two looks at which kinds the cluster has."""
 MODEL_WORKERS = 4
 
 
 class Operator:
-    """Composed but not running; :meth:`run` works until cancelled."""
+    """Composed but not running; :meth:`run` works until cancelled.
+
+    Its two halves can be run apart, for replicas of which one leads: :meth:`watch` keeps the caches
+    and writes nothing, :meth:`lead` acts. Who has watched can lead without a gap; who has led may
+    lead again. ``on_controllers`` is given the controllers of each term before they run.
+    """
 
     def __init__(
         self,
@@ -48,16 +62,28 @@ class Operator:
         namespace: str = "ome",
         http: ClientSession | None = None,
         capabilities: Capabilities | None = None,
+        on_controllers: Callable[[list[Controller]], None] | None = None,
         progress_seconds: float = PROGRESS_SECONDS,
     ) -> None:
         self._client = client
         self._http = http
         self._own_http: ClientSession | None = None
+        self._capabilities = capabilities
+        self._on_controllers = on_controllers or (lambda _controllers: None)
+        self._progress_seconds = progress_seconds
+        self._led = False
+        self._look = asyncio.Event()
+        self._kinds_known = asyncio.Event()
         self.cluster = Cluster(client, namespace)
+        self._prepare()
+        self._connect()
+
+    def _prepare(self) -> None:
+        """What one term of leadership needs. Until it begins, keys gather in the queues."""
+        client = self._client
         self.events = Events(client, "ome")
-        self.reconciler = InferenceServices(
-            client, self.cluster, self.events, http=self._session, capabilities=capabilities
-        )
+        self.reconciler = InferenceServices(client, self.cluster, self.events, http=self._session)
+        self.reconciler.look_for_kinds = self._look.set
         self.services = Controller(
             "inferenceservice", self.reconciler.reconcile, workers=SERVICE_WORKERS
         )
@@ -65,13 +91,19 @@ class Operator:
         self.models = {
             kind: Controller(
                 kind.lower(),
-                Models(kind, client, self.cluster, self.events, progress_seconds).reconcile,
+                Models(kind, client, self.cluster, self.events, self._progress_seconds).reconcile,
                 workers=MODEL_WORKERS,
             )
             for kind in self.cluster.models
         }
+        self.accelerators = Controller(
+            "acceleratorclass", Accelerators(client, self.cluster).reconcile, workers=1
+        )
         self.reports = Controller("nodereport", self._drop_report, workers=1)
-        self._connect()
+        self._on_controllers(self.controllers())
+
+    def controllers(self) -> list[Controller]:
+        return [self.services, *self.models.values(), self.accelerators, self.reports]
 
     async def _drop_report(self, key: Key) -> None:
         await drop_report(self._client, self.cluster, key)
@@ -88,19 +120,86 @@ class Operator:
 
     async def run(self) -> None:
         """Fills the caches, then works until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.watch(), name="caches")
+            await self.synced()
+            await self.lead()
+
+    async def watch(self) -> None:
+        """Keeps the caches, until cancelled. What a server refuses is tried again for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for informer in self.cluster.informers():
+                tasks.create_task(informer.run(), name=f"watch {informer.resource}")
+            await self._watch_kinds(tasks, self._capabilities or await self._discover())
+            self._kinds_known.set()
+            tasks.create_task(self._look_for_kinds(tasks), name="look for kinds")
+
+    async def synced(self) -> None:
+        """Waits until the caches have been filled once."""
+        await self.cluster.synced()
+        await self._kinds_known.wait()
+
+    async def lead(self) -> None:
+        """Acts, until cancelled. The caches must be filled, and kept by :meth:`watch`."""
+        if self._led:
+            self._prepare()
+            self._enqueue_all()
+        self._led = True
+        log.info("caches are filled: %d services", len(self.cluster.services))
         try:
             async with asyncio.TaskGroup() as tasks:
-                for informer in self.cluster.informers():
-                    tasks.create_task(informer.run(), name=f"watch {informer.resource}")
-                await self.cluster.synced()
-                log.info("caches are filled: %d services", len(self.cluster.services))
-                for controller in (self.services, *self.models.values(), self.reports):
+                for controller in self.controllers():
                     tasks.create_task(controller.run(), name=controller.name)
         finally:
             await self.reconciler.close()
             await self.events.close()
-            if self._own_http is not None:
-                await self._own_http.close()
+            session, self._own_http = self._own_http, None
+            if session is not None:
+                await session.close()
+
+    def _enqueue_all(self) -> None:
+        self._everything_changed()
+        for kind, informer in self.cluster.models.items():
+            for key in informer.keys():  # noqa: SIM118 - a method of informers
+                self.models[kind].enqueue(key)
+        for key in self.cluster.reports.keys():  # noqa: SIM118 - a method of informers
+            self.reports.enqueue(Key("", key.name))
+        for key in self.cluster.accelerators.keys():  # noqa: SIM118 - a method of informers
+            self.accelerators.enqueue(key)
+
+    # -- kinds that a cluster may lack --------------------------------------------------------
+
+    async def _discover(self) -> Capabilities:
+        """Which of the kinds that a cluster may lack are there; none where it can't be asked now:
+        a service that needs one asks again."""
+        try:
+            discovery = await self._client.discover(refresh=True)
+        except (KubeError, StatusError) as error:
+            log.warning("can't look which kinds the cluster has: %s", error)
+            return self.cluster.capabilities
+        return Capabilities(frozenset(kind for kind in OPTIONAL if discovery.has(kind)))
+
+    async def _watch_kinds(self, tasks: asyncio.TaskGroup, found: Capabilities) -> None:
+        """Starts watching what is there; uses it when all of it is known."""
+        informers = self.cluster.missing_informers(found)
+        for informer in informers:
+            informer.add_handler(self._child_changed)
+            tasks.create_task(informer.run(), name=f"watch {informer.resource}")
+        for informer in informers:
+            await informer.synced()
+        self.cluster.use(found)
+
+    async def _look_for_kinds(self, tasks: asyncio.TaskGroup) -> None:
+        """While a service waits for a kind, looks whether it was installed in the meantime."""
+        while True:
+            await self._look.wait()
+            found = await self._discover()
+            if found.kinds - self.cluster.capabilities.kinds:
+                log.info("new kinds: %s", ", ".join(sorted(str(kind) for kind in found.kinds)))
+                await self._watch_kinds(tasks, found)
+                self._everything_changed()
+            await asyncio.sleep(KINDS_SECONDS)
+            self._look.clear()
 
     # -- what triggers what -------------------------------------------------------------------
 
@@ -113,7 +212,9 @@ class Operator:
             informer.add_handler(self._model_changed(kind))
         for informer in cluster.runtimes:
             informer.add_handler(self._runtime_changed)
+        cluster.weights.add_handler(self._weight_changed)
         cluster.accelerators.add_handler(self._accelerator_changed)
+        cluster.pods.add_handler(self._pod_changed)
         cluster.reports.add_handler(self._report_changed)
         cluster.nodes.add_handler(self._node_changed)
         cluster.config.add_handler(self._config_changed)
@@ -155,6 +256,10 @@ class Operator:
         for user in self.cluster.services_of_runtime((new or old).key):
             self.services.enqueue(user)
 
+    def _weight_changed(self, _event: str, old: Any, new: Any) -> None:
+        for user in self.cluster.services_of_weight((new or old).key.name):
+            self.services.enqueue(user)
+
     def _report_changed(self, _event: str, old: Any, new: Any) -> None:
         before: Mapping[str, str] = (old.get("data") or {}) if old is not None else {}
         after: Mapping[str, str] = (new.get("data") or {}) if new is not None else {}
@@ -162,7 +267,17 @@ class Operator:
         for kind, key in self.cluster.models_of_report(changed):
             self.models[kind].enqueue(key)
 
+    def _pod_changed(self, _event: str, old: Any, new: Any) -> None:
+        if pod_changed(old, new):
+            self._look_at_accelerators()
+
+    def _look_at_accelerators(self) -> None:
+        for key in self.cluster.accelerators.keys():  # noqa: SIM118 - a method of informers
+            self.accelerators.enqueue_after(key, QUIET_SECONDS)
+
     def _node_changed(self, event: str, old: Any, new: Any) -> None:
+        if node_changed(old, new):
+            self._look_at_accelerators()
         if event == "MODIFIED":
             return
         key = key_of(new or old)
@@ -178,12 +293,19 @@ class Operator:
         self._everything_changed()
 
     def _accelerator_changed(self, _event: str, old: Any, new: Any) -> None:
-        if old is None or new is None or old["spec"] != new["spec"]:
+        self.accelerators.enqueue((new or old).key)
+        if old is None or new is None or _offer(old) != _offer(new):
             self._everything_changed()
 
     def _everything_changed(self) -> None:
         for key in self.cluster.services.keys():  # noqa: SIM118 - a method of informers
             self.services.enqueue(key)
+
+
+def _offer(accelerator: Any) -> tuple[Any, bool]:
+    """What choosing a class depends on."""
+    available = (accelerator.get("status") or {}).get("availableNodes")
+    return accelerator.get("spec"), available is None or available > 0
 
 
 def _model_name(service: Any) -> str:

@@ -7,25 +7,49 @@ line.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from ome.api import constants as c
+from ome.api import external as x
 from ome.apimachinery import resources as r
-from ome.apimachinery.objects import Key, Object, Resource, controller_of, key_of, uid_of
+from ome.apimachinery.objects import (
+    Key,
+    Object,
+    Resource,
+    controller_of,
+    is_deleting,
+    key_of,
+    uid_of,
+)
 from ome.controllers.drift import needs_apply
 from ome.rendering import Child, Observed
 
-MANAGED: tuple[Resource, ...] = (
-    r.DEPLOYMENTS,
-    r.SERVICES,
+ALWAYS: tuple[Resource, ...] = (
     r.HORIZONTAL_POD_AUTOSCALERS,
     r.POD_DISRUPTION_BUDGETS,
+    r.DEPLOYMENTS,
+    r.SERVICES,
     r.CONFIG_MAPS,
-    r.SERVICE_ACCOUNTS,
-    r.ROLES,
     r.ROLE_BINDINGS,
+    r.ROLES,
+    r.SERVICE_ACCOUNTS,
 )
-"""Kinds of children. What we own of these and don't want any more is deleted."""
+OPTIONAL: tuple[Resource, ...] = (r.INGRESSES, *x.ALL)
+"""Kinds that a cluster may lack. They are watched where they exist."""
+MANAGED: tuple[Resource, ...] = (
+    r.INGRESSES,
+    x.HTTP_ROUTES,
+    x.VIRTUAL_SERVICES,
+    x.SIDECARS,
+    x.SCALED_OBJECTS,
+    x.LEADER_WORKER_SETS,
+    x.RAY_CLUSTERS,
+    x.KNATIVE_SERVICES,
+    *ALWAYS,
+)
+"""Kinds of children. What we own of these and don't want any more is deleted, in this order: what
+leads to something goes before it."""
 
 SCALE_MANAGER = "ome-scale"
 """Gives replica counts that an autoscaler may change afterwards."""
@@ -90,8 +114,13 @@ _VERBS = {
 }
 
 
-def plan_children(owner: Object, children: list[Child], observed: Observed) -> Plan:
-    """From the wanted and the observed children to actions."""
+def plan_children(
+    owner: Object,
+    children: list[Child],
+    observed: Observed,
+    keep: Collection[tuple[Resource, str]] = (),
+) -> Plan:
+    """From the wanted and the observed children to actions. What is in ``keep`` is left alone."""
     plan = Plan(owner)
     wanted: set[tuple[str, str, str]] = set()
     for child in children:
@@ -99,7 +128,7 @@ def plan_children(owner: Object, children: list[Child], observed: Observed) -> P
         live = observed.get(child.resource, child.key.name)
         verb = needs_apply(live, child.object, c.MANAGER)
         if verb:
-            sentence = _VERBS[verb].format(kind=child.resource.kind, name=child.key.name)
+            sentence = _VERBS[verb].format(kind=_named(child.resource), name=child.key.name)
             initial = child.initial_replicas if live is None else None
             replicas = initial if initial not in (None, 1) else None
             plan.applies.append(Apply(child.resource, child.object, verb, sentence, replicas))
@@ -107,11 +136,17 @@ def plan_children(owner: Object, children: list[Child], observed: Observed) -> P
             plan.scales.extend(_rescale(child, live))
     for resource in MANAGED:
         for name, live in observed.of(resource).items():
-            if (resource.group, resource.plural, name) in wanted or not owns(owner, live):
+            if (resource.group, resource.plural, name) in wanted or (resource, name) in keep:
                 continue
-            sentence = f"delete {resource.kind} {name}, which the service no longer needs"
+            if not owns(owner, live) or is_deleting(live):
+                continue
+            sentence = f"delete {_named(resource)} {name}, which the service no longer needs"
             plan.deletes.append(Delete(resource, key_of(live), uid_of(live), sentence))
     return plan
+
+
+def _named(resource: Resource) -> str:
+    return "Knative Service" if resource == x.KNATIVE_SERVICES else resource.kind
 
 
 def _rescale(child: Child, live: Object) -> list[Scale]:

@@ -24,11 +24,52 @@ class IngressSection:
     disable_istio_virtual_host: bool = False
     enable_gateway_api: bool = False
     ingress_class_name: str | None = None
+    ome_ingress_gateway: str = ""
+    ingress_gateway: str = ""
+    local_gateway: str = ""
+    local_gateway_service: str = ""
+    knative_local_gateway_service: str = ""
+
+
+@dataclass(frozen=True)
+class KedaSection:
+    """What services that scale with KEDA leave out."""
+
+    enabled: bool = True
+    server_address: str = "http://prometheus-operated.monitoring.svc.cluster.local:9090"
+    query: str = ""
+    threshold: str = "10"
+    operator: str = "GreaterThanOrEqual"
+
+
+@dataclass(frozen=True)
+class ProberSection:
+    """The pod that watches the engine of a Ray cluster."""
+
+    image: str = ""
+    resources: dict[str, dict[str, str]] = field(
+        default_factory=lambda: {
+            "requests": {"cpu": "100m", "memory": "100Mi"},
+            "limits": {"cpu": "100m", "memory": "100Mi"},
+        }
+    )
+    startup: dict[str, int] = field(
+        default_factory=lambda: {
+            "failureThreshold": 150,
+            "periodSeconds": 30,
+            "initialDelaySeconds": 200,
+            "timeoutSeconds": 60,
+        }
+    )
+    unavailable_threshold_seconds: int = 1800
+    """After so long without an answer a Ray cluster is made anew."""
 
 
 @dataclass(frozen=True)
 class OperatorSettings:
     ingress: IngressSection = field(default_factory=IngressSection)
+    keda: KedaSection = field(default_factory=KedaSection)
+    prober: ProberSection = field(default_factory=ProberSection)
     default_deployment_mode: str = ""
     completion_probe: bool = False
     """Ready needs a real answer through the service's address."""
@@ -59,6 +100,11 @@ def read(config_map: Object | None, last: OperatorSettings | None = None) -> Ope
 
     ingress, deploy = section("ingress"), section("deploy")
     readiness, rollout = section("readiness"), section("rollout")
+    keda, prober = section("kedaConfig"), section("multinodeProber")
+    if keda is not None:
+        settings = replace(settings, keda=_keda(keda))
+    if prober is not None:
+        settings = replace(settings, prober=_prober(prober))
     if ingress is not None:
         settings = replace(settings, ingress=_ingress(ingress))
     if deploy is not None:
@@ -88,4 +134,44 @@ def _ingress(raw: dict[str, Any]) -> IngressSection:
         disable_istio_virtual_host=bool(raw.get("disableIstioVirtualHost")),
         enable_gateway_api=bool(raw.get("enableGatewayAPI")),
         ingress_class_name=raw.get("ingressClassName"),
+        ome_ingress_gateway=raw.get("omeIngressGateway") or "",
+        ingress_gateway=raw.get("ingressGateway") or "",
+        local_gateway=raw.get("localGateway") or "",
+        local_gateway_service=raw.get("localGatewayService") or "",
+        knative_local_gateway_service=raw.get("knativeLocalGatewayService") or "",
+    )
+
+
+def _keda(raw: dict[str, Any]) -> KedaSection:
+    default = KedaSection()
+    return KedaSection(
+        enabled=raw.get("enableKeda") is not False,
+        server_address=raw.get("promServerAddress") or default.server_address,
+        query=raw.get("customPromQuery") or default.query,
+        threshold=str(raw.get("scalingThreshold") or default.threshold),
+        operator=raw.get("scalingOperator") or default.operator,
+    )
+
+
+def _prober(raw: dict[str, Any]) -> ProberSection:
+    default = ProberSection()
+
+    def amounts(side: str, suffix: str) -> dict[str, str]:
+        names = {"cpu": f"cpu{suffix}", "memory": f"memory{suffix}"}
+        return {key: raw.get(name) or default.resources[side][key] for key, name in names.items()}
+
+    startup = {
+        key: int(raw.get(f"startup{key[0].upper()}{key[1:]}") or value)
+        for key, value in default.startup.items()
+    }
+    return ProberSection(
+        image=raw.get("image") or default.image,
+        resources={
+            "requests": amounts("requests", "Request"),
+            "limits": amounts("limits", "Limit"),
+        },
+        startup=startup,
+        unavailable_threshold_seconds=int(
+            raw.get("unavailableThresholdSeconds") or default.unavailable_threshold_seconds
+        ),
     )

@@ -13,3 +13,10 @@ def set_env(container: Object, name: str, value: str) -> None:
             env[index] = {"name": name, "value": value}
             return
     env.append({"name": name, "value": value})
+
+
+def default_env(container: Object, name: str, value: str) -> None:
+    """Sets one variable unless it is there already, in whatever form."""
+    env = container.get("env") or []
+    if all(item.get("name") != name for item in env):
+        container["env"] = [*env, {"name": name, "value": value}]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from ome.api import constants as c
 from ome.api import names
 from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Object, annotations_of, labels_of, metadata, owner_reference
-from ome.rendering.facts import Child, Observed
+from ome.rendering.facts import Child, Component, Observed
 from ome.rendering.raw import child_metadata
 
 _LOAD_BALANCER_PREFIXES = (
@@ -25,7 +26,9 @@ def service_type(service: Object) -> str:
     return asked if asked in SERVICE_TYPES else "ClusterIP"
 
 
-def model_config(service: Object, model: Object, observed: Observed) -> Child:
+def model_config(
+    service: Object, model: Object, weights: Sequence[Object], observed: Observed
+) -> Child:
     """The ConfigMap that describes the served model to whoever wants to know."""
     service_name = metadata(service)["name"]
     name = names.keep_or_rename(
@@ -33,25 +36,9 @@ def model_config(service: Object, model: Object, observed: Observed) -> Child:
         names.legacy_model_config_name(service_name),
         observed.of(r.CONFIG_MAPS),
     )
-    spec = model.get("spec") or {}
-    storage = spec.get("storage") or {}
-    format_, framework = spec.get("modelFormat") or {}, spec.get("modelFramework") or {}
-    described: dict[str, Any] = {
-        "storageUri": storage.get("storageUri"),
-        "path": storage.get("path"),
-        "schemaPath": storage.get("schemaPath"),
-        "parameters": storage.get("parameters"),
-        "storageKey": storage.get("key"),
-        "modelFormatName": format_.get("name"),
-        "modelFormatVersion": format_.get("version"),
-        "modelType": spec.get("modelType"),
-        "modelFrameworkName": framework.get("name"),
-        "modelFrameworkVersion": framework.get("version"),
-    }
-    entry = {
-        "modelName": metadata(model)["name"],
-        "modelSpec": {key: value for key, value in described.items() if value},
-    }
+    entry: Object = {"modelName": metadata(model)["name"], "modelSpec": _described(model)}
+    if weights:
+        entry["fineTunedWeightSpec"] = _described(weights[0])
     obj = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -66,8 +53,28 @@ def model_config(service: Object, model: Object, observed: Observed) -> Child:
     return Child(r.CONFIG_MAPS, obj)
 
 
-def external_service(service: Object, component: str, port: int) -> Child | None:
-    """The Service under the service's own name; None for one that stays inside its namespace."""
+def _described(obj: Object) -> Object:
+    """Storage, format and framework of a model or of weights, by the names of this file."""
+    spec = obj.get("spec") or {}
+    storage = spec.get("storage") or {}
+    format_, framework = spec.get("modelFormat") or {}, spec.get("modelFramework") or {}
+    described: dict[str, Any] = {
+        "storageUri": storage.get("storageUri"),
+        "path": storage.get("path"),
+        "schemaPath": storage.get("schemaPath"),
+        "parameters": storage.get("parameters"),
+        "storageKey": storage.get("key"),
+        "modelFormatName": format_.get("name"),
+        "modelFormatVersion": format_.get("version"),
+        "modelType": spec.get("modelType"),
+        "modelFrameworkName": framework.get("name"),
+        "modelFrameworkVersion": framework.get("version"),
+    }
+    return {key: value for key, value in described.items() if value}
+
+
+def external_service(service: Object, entry: Component) -> Child | None:
+    """The Service under the service's own name; None for one that is reached from inside only."""
     if labels_of(service).get(c.L_KNATIVE_VISIBILITY) == c.VISIBILITY_CLUSTER_LOCAL:
         return None
     meta, own = metadata(service), names.label_value(metadata(service)["name"])
@@ -78,8 +85,10 @@ def external_service(service: Object, component: str, port: int) -> Child | None
     }
     spec: Object = {
         "type": service_type(service),
-        "selector": {c.L_INFERENCE_SERVICE: own, c.L_COMPONENT: component},
-        "ports": [{"name": "http", "port": port, "targetPort": port, "protocol": "TCP"}],
+        "selector": {c.L_INFERENCE_SERVICE: own, c.L_COMPONENT: entry.name, **entry.pod_labels},
+        "ports": [
+            {"name": "http", "port": entry.port, "targetPort": entry.port, "protocol": "TCP"}
+        ],
     }
     balancer = annotations_of(service).get(c.A_LOAD_BALANCER_IP)
     if spec["type"] == "LoadBalancer" and balancer:

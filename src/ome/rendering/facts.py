@@ -7,11 +7,16 @@ as its inputs are the same. The same input gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ome.apimachinery.objects import Key, Object, Resource, key_of, metadata
+from ome.api.constants import A_INPUT_HASH
+from ome.apimachinery.objects import Key, Object, Resource, annotations_of, key_of, metadata
+from ome.apimachinery.resources import DEPLOYMENTS
+
+ADOPTED = "adopted"
+"""Ends the input hash of a workload whose template another manager made."""
 
 
 class IngressSettings(Protocol):
@@ -35,6 +40,42 @@ class IngressSettings(Protocol):
     def enable_gateway_api(self) -> bool: ...
     @property
     def ingress_class_name(self) -> str | None: ...
+    @property
+    def ome_ingress_gateway(self) -> str: ...
+    @property
+    def ingress_gateway(self) -> str: ...
+    @property
+    def local_gateway(self) -> str: ...
+    @property
+    def local_gateway_service(self) -> str: ...
+    @property
+    def knative_local_gateway_service(self) -> str: ...
+
+
+class KedaSettings(Protocol):
+    """The ``kedaConfig`` section: what a service that scales with KEDA leaves out."""
+
+    @property
+    def enabled(self) -> bool: ...
+    @property
+    def server_address(self) -> str: ...
+    @property
+    def query(self) -> str: ...
+    @property
+    def threshold(self) -> str: ...
+    @property
+    def operator(self) -> str: ...
+
+
+class ProberSettings(Protocol):
+    """The ``multinodeProber`` section: the pod that watches the engine of a Ray cluster."""
+
+    @property
+    def image(self) -> str: ...
+    @property
+    def resources(self) -> Mapping[str, Mapping[str, str]]: ...
+    @property
+    def startup(self) -> Mapping[str, int]: ...
 
 
 class Settings(Protocol):
@@ -42,17 +83,21 @@ class Settings(Protocol):
 
     @property
     def ingress(self) -> IngressSettings: ...
+    @property
+    def keda(self) -> KedaSettings: ...
+    @property
+    def prober(self) -> ProberSettings: ...
 
 
 @dataclass(frozen=True)
 class Capabilities:
     """Which optional kinds the cluster serves, and where its names end."""
 
-    knative: bool = False
-    leader_worker_set: bool = False
-    keda: bool = False
-    gateway_api: bool = False
+    kinds: frozenset[Resource] = frozenset()
     cluster_domain: str = "cluster.local"
+
+    def has(self, resource: Resource) -> bool:
+        return resource in self.kinds
 
 
 @dataclass(frozen=True)
@@ -61,6 +106,8 @@ class RenderInput:
     config: Settings
     model: Object | None = None
     runtime: Object | None = None
+    weights: Sequence[Object] = ()
+    """The FineTunedWeights that are served on top of the model."""
     entry: Mapping[str, Any] | None = None
     """The item of ``supportedModelFormats`` that matched."""
     accelerators: Mapping[str, Object] = field(default_factory=dict)
@@ -88,6 +135,16 @@ class Child:
 
 
 @dataclass(frozen=True)
+class Canary:
+    """A second version of a component beside the one that serves."""
+
+    deployment: str
+    service_name: str
+    percent: int
+    """Its share of the traffic."""
+
+
+@dataclass(frozen=True)
 class Component:
     """One rendered component, as the status needs it."""
 
@@ -97,6 +154,18 @@ class Component:
     service_name: str
     port: int
     app: str
+    workload: Resource
+    workload_name: str
+    """For Ray clusters that of the first one."""
+    replicas: int | None = None
+    """How many workloads there are, where each is one replica (Ray clusters)."""
+    pod_labels: Mapping[str, str] = field(default_factory=dict)
+    """Beside service and component: what tells pods that take requests from others of theirs."""
+    canary: Canary | None = None
+    timeout_seconds: int = 0
+    """How long one request may take; 0 where nobody says."""
+    previous: tuple[Resource, str] | None = None
+    """The workload of another mode, which serves until this one is available."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +176,12 @@ class Rendered:
     """Where requests enter: router, else decoder-less engine."""
     url: str
     address: str
+    keep: frozenset[tuple[Resource, str]] = frozenset()
+    """Children that are neither wanted nor to go yet: they serve until others can."""
+    ingress_objects: tuple[tuple[Resource, str], ...] = ()
+    """What makes the address; empty where nothing has to be made for it."""
+    ingress_missing: Resource | None = None
+    """A kind that the address needs and the cluster does not serve."""
     pending: tuple[str, ...] = ()
     """Changes that wait (held, or for their turn), as sentences."""
     warnings: tuple[str, ...] = ()
@@ -126,3 +201,10 @@ class Observed:
 
     def of(self, resource: Resource) -> Mapping[str, Object]:
         return self._objects.get((resource.group, resource.plural), {})
+
+    def adopted(self) -> Iterator[str]:
+        """Deployments whose template is still the one that another manager gave them."""
+        for live in self.of(DEPLOYMENTS).values():
+            recorded = annotations_of(live).get(A_INPUT_HASH)
+            if recorded is None or recorded.endswith(f"-{ADOPTED}"):
+                yield metadata(live)["name"]

@@ -8,6 +8,7 @@ cluster. Where a ``pathTemplate`` is given as well, something that already liste
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from ome.rendering import gotemplate
 from ome.rendering.errors import RenderError
 from ome.rendering.facts import IngressSettings
 
+_LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$)(?:{_LABEL}\.)*{_LABEL}")
 DEFAULT_DOMAIN_TEMPLATE = "{{ .Name }}.{{ .Namespace }}.{{ .IngressDomain }}"
 
 
@@ -34,6 +37,8 @@ class Ingress:
     disable_istio: bool
     gateway_api: bool
     class_name: str
+    gateway: str = ""
+    """The Gateway for routes, as ``namespace/name``."""
 
 
 def resolve(config: IngressSettings, service: Object) -> Ingress:
@@ -61,6 +66,7 @@ def resolve(config: IngressSettings, service: Object) -> Ingress:
         disable_istio=flag(c.A_INGRESS_DISABLE_VIRTUAL_HOST, config.disable_istio_virtual_host),
         gateway_api=config.enable_gateway_api,
         class_name=config.ingress_class_name or "",
+        gateway=config.ome_ingress_gateway,
     )
 
 
@@ -73,7 +79,25 @@ def host(ingress: Ingress, service: Object, name: str) -> str:
         "Labels": labels_of(service),
         "Annotations": annotations_of(service),
     }
-    return _filled(ingress.domain_template, data, "domainTemplate", c.A_INGRESS_DOMAIN_TEMPLATE)
+    found = _filled(ingress.domain_template, data, "domainTemplate", c.A_INGRESS_DOMAIN_TEMPLATE)
+    if not ingress.disable_creation and not _HOST.fullmatch(found):
+        raise RenderError(
+            "InvalidTemplate",
+            f"domainTemplate gives {found!r}, which is no host name",
+            field=f"metadata.annotations[{c.A_INGRESS_DOMAIN_TEMPLATE}]",
+            fix="use lower-case letters, digits, dashes and dots, as in "
+            "{{ .Name }}.{{ .Namespace }}.example.com",
+        )
+    return found
+
+
+def additional_hosts(ingress: Ingress, host: str) -> list[str]:
+    """``host`` under each of the additional domains, without what would be no host name."""
+    known = [ingress.domain, *ingress.additional_domains]
+    suffix = next((d for d in known if d and host.endswith(f".{d}")), "")
+    prefix = host.removesuffix(f".{suffix}") if suffix else host
+    made = [f"{prefix}.{domain}" for domain in ingress.additional_domains]
+    return [name for name in dict.fromkeys(made) if name != host and _HOST.fullmatch(name)]
 
 
 def path(ingress: Ingress, service: Object) -> str:

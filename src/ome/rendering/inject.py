@@ -10,8 +10,10 @@ from ome.api import constants as c
 from ome.apimachinery import quantity
 from ome.apimachinery.objects import Object, metadata
 from ome.rendering import accelerate
-from ome.rendering.env import set_env
+from ome.rendering import weights as tuned
+from ome.rendering.env import default_env, set_env
 from ome.rendering.modelfiles import ModelFiles
+from ome.rendering.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Injection:
     accelerator: Object | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """What the matching format entry says about that accelerator class."""
+    weights: Weights | None = None
 
 
 def injection(
@@ -36,6 +39,7 @@ def injection(
     own: Object,
     accelerator: Object | None,
     entry: Mapping[str, Any] | None,
+    weights: Weights | None = None,
 ) -> Injection:
     """``own`` is the service's part of the component before the merge."""
     unpacked = c.A_INJECT_MODEL_INIT, c.A_FT_MERGED_WEIGHTS
@@ -48,6 +52,7 @@ def injection(
         lend_resources=not own_runner.get("resources"),
         accelerator=accelerator,
         overrides=_overrides(accelerator, entry),
+        weights=weights,
     )
 
 
@@ -65,12 +70,11 @@ def into_runner(runner: Object, given: Injection, pods: int) -> None:
     gives ``PARALLELISM_SIZE``.
     """
     files = given.files
+    if given.weights is not None:
+        _weights(runner, given.weights, files)
     if files is not None and given.mount_model:
-        if all(item.get("name") != c.E_MODEL_PATH for item in runner.get("env") or ()):
-            runner["env"] = [
-                *(runner.get("env") or ()),
-                {"name": c.E_MODEL_PATH, "value": files.path},
-            ]
+        if given.weights is None:
+            default_env(runner, c.E_MODEL_PATH, files.path)
         mounts = runner.get("volumeMounts") or []
         if all(item.get("mountPath") != files.mount["mountPath"] for item in mounts):
             runner["volumeMounts"] = [*mounts, dict(files.mount)]
@@ -84,6 +88,17 @@ def into_runner(runner: Object, given: Injection, pods: int) -> None:
     gpus = gpu_count(runner)
     if gpus:
         set_env(runner, c.E_PARALLELISM_SIZE, str(gpus * pods))
+
+
+def _weights(runner: Object, weights: Weights, files: ModelFiles | None) -> None:
+    for name, value in tuned.environment(weights).items():
+        set_env(runner, name, value)
+    path = tuned.model_path(weights, files.path if files is not None else "")
+    if path:
+        default_env(runner, c.E_MODEL_PATH, path)
+    if weights.tfew:
+        default_env(runner, c.E_TFEW_PATH, c.TFEW_TRANSFORMER_PATH)
+    tuned.into_mounts(runner, weights)
 
 
 def _lend(runner: Object, lender: Object | None) -> None:
@@ -111,9 +126,16 @@ def add_volume(pod: Object, volume: Object) -> None:
         pod["volumes"] = [*volumes, volume]
 
 
-def into_pod(pod: Object, annotations: Mapping[str, str], files: ModelFiles | None) -> None:
+def into_pod(
+    pod: Object,
+    annotations: Mapping[str, str],
+    files: ModelFiles | None,
+    weights: Weights | None = None,
+) -> None:
     """Adds the volumes that the containers mount."""
-    if files is not None:
+    for claim in weights.claims if weights is not None else ():
+        add_volume(pod, dict(claim.volume))
+    if files is not None and annotations.get(c.A_FT_MERGED_WEIGHTS) != "true":
         add_volume(pod, dict(files.volume))
     wants_empty_dir = annotations.get(c.A_INJECT_MODEL_INIT) == "true" or annotations.get(
         c.A_INJECT_FINE_TUNED_ADAPTER
@@ -129,6 +151,7 @@ def placement(
     runtime: Object | None,
     accelerator: Object | None,
     own: Object,
+    merged_weights: bool = False,
 ) -> None:
     """Adds where the pod may run: nodes that have the model, and what runtime and service ask.
 
@@ -136,7 +159,7 @@ def placement(
     accelerator class, the service's.
     """
     selector = dict(pod.get("nodeSelector") or {})
-    if files is not None and files.node_label:
+    if files is not None and files.node_label and not merged_weights:
         selector.setdefault(files.node_label, c.NODE_MODEL_READY)
     selector.update(((runtime or {}).get("spec") or {}).get("nodeSelector") or {})
     if accelerator is not None:

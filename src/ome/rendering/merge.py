@@ -109,6 +109,11 @@ def merge_part(base: Object, patch: Object, path: str) -> Object:
     return plain
 
 
+def merge_pod(base: Object, patch: Object) -> Object:
+    """A pod spec with another one laid over it; a fresh copy."""
+    return strategic_merge(base, patch, resolve(POD_SPEC))
+
+
 def merge_container(base: Object, patch: Object) -> Object:
     """A container with another one laid over it; an empty name doesn't blank a given one."""
     if not patch.get("name"):

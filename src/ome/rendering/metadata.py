@@ -7,17 +7,25 @@ from collections.abc import Mapping
 from ome.api import constants as c
 from ome.api import names
 from ome.apimachinery.objects import Object, annotations_of, labels_of, metadata
+from ome.rendering import weights as tuned
+from ome.rendering.weights import Weights
 
 
 def component_labels(
-    service: Object, component: str, part: Object, model: Object | None, runtime: Object | None
+    service: Object,
+    component: str,
+    part: Object,
+    model: Object | None,
+    runtime: Object | None,
+    weights: Weights | None = None,
 ) -> dict[str, str]:
     """Labels for every child of a component and for its pods, without ``app``."""
     labels = {**labels_of(service), **(part.get("labels") or {})}
     labels[c.L_INFERENCE_SERVICE] = names.label_value(metadata(service)["name"])
     labels[c.L_COMPONENT] = component
     labels[c.L_SERVING_RUNTIME] = names.label_value(_name(runtime))
-    labels[c.L_FINE_TUNED_SERVING] = "false"
+    for key, value in tuned.weight_labels(weights).items():
+        labels[key] = names.label_value(value)
     if model is not None:
         labels[c.L_BASE_MODEL_NAME] = names.label_value(_name(model))
         labels[c.L_BASE_MODEL_SIZE] = names.label_value(
@@ -32,7 +40,11 @@ def component_labels(
 
 
 def component_annotations(
-    service: Object, part: Object, model: Object | None, runtime: Object | None
+    service: Object,
+    part: Object,
+    model: Object | None,
+    runtime: Object | None,
+    weights: Weights | None = None,
 ) -> dict[str, str]:
     """Annotations for every child of a component and for its pods."""
     annotations = {
@@ -41,8 +53,10 @@ def component_annotations(
         if key not in c.NOT_PROPAGATED_ANNOTATIONS and key not in _OWN_ANNOTATIONS
     }
     annotations.update(part.get("annotations") or {})
+    if weights is not None:
+        annotations.update(tuned.weight_annotations(weights))
     if model is not None:
-        _model_annotations(annotations, model)
+        _model_annotations(annotations, model, whole=weights is None or not weights.merged)
     if runtime is not None:
         annotations[c.A_SERVING_RUNTIME] = _name(runtime)
     return annotations
@@ -52,11 +66,12 @@ _OWN_ANNOTATIONS = frozenset({c.A_HOLD_ROLLOUT})
 """Speaks about the service itself; on pods it would only cause restarts."""
 
 
-def _model_annotations(annotations: dict[str, str], model: Object) -> None:
+def _model_annotations(annotations: dict[str, str], model: Object, *, whole: bool) -> None:
+    """``whole`` is False where the model's own files are not served."""
     spec = model.get("spec") or {}
     for key in (c.A_DECRYPTION_KEY_NAME, c.A_DECRYPTION_SECRET_NAME):
         value = annotations_of(model).get(key)
-        if value is not None:
+        if value is not None and whole:
             annotations[key] = value
     annotations[c.A_BASE_MODEL_NAME] = _name(model)
     format_ = spec.get("modelFormat") or {}

@@ -28,7 +28,7 @@ def model_files(model: Object, namespace: str) -> ModelFiles:
     uri = storage.get("storageUri") or ""
     volume_name = names.volume_name(name)
     if uri.startswith("pvc://"):
-        return _claim(uri, storage.get("path") or c.MODEL_STORE_PATH, volume_name, namespace)
+        return claim_files(uri, storage.get("path") or c.MODEL_STORE_PATH, volume_name, namespace)
     kind = model.get("kind") or "ClusterBaseModel"
     model_namespace = metadata(model).get("namespace") or ""
     path = storage.get("path") or _own_path(uri)
@@ -47,16 +47,18 @@ def _own_path(uri: str) -> str:
     return path.rstrip("/") if path != uri and path.startswith("/") else ""
 
 
-def _claim(uri: str, path: str, volume: str, namespace: str) -> ModelFiles:
+def claim_files(
+    uri: str, path: str, volume: str, namespace: str, *, field: str = "spec.model"
+) -> ModelFiles:
     """``pvc://[namespace:]claim/sub/path``: the claim is mounted, no node is asked for."""
     head, _, sub_path = uri.removeprefix("pvc://").partition("/")
     claim_namespace, _, claim = head.rpartition(":")
     if claim_namespace and claim_namespace != namespace:
         raise RenderError(
             "ModelNotReachable",
-            f"the model lies in claim {claim} of namespace {claim_namespace}, and pods of "
+            f"the files lie in claim {claim} of namespace {claim_namespace}, and pods of "
             f"namespace {namespace} can't mount it",
-            field="spec.model",
+            field=field,
             fix=f"run the service in namespace {claim_namespace}, or copy the claim",
         )
     mount = {"name": volume, "mountPath": path, "readOnly": True}

@@ -1,110 +1,176 @@
 """From a service and everything that it refers to, to the children that should exist.
 
-Pure and deterministic. What is rendered: ``RawDeployment`` engines, decoders and routers, the
-external Service and the model's ConfigMap. A mode that this version can't render is a
+Pure and deterministic. Each component is built by the module of its mode; routes are laid over all
+of them, and what serves in another mode stays until it is no longer needed
+(:mod:`ome.rendering.handover`). A kind that the cluster does not serve is a
 :class:`~ome.rendering.errors.RenderError` that says so, never a service that silently does nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Protocol
 
 from ome.api import constants as c
+from ome.api import external as x
 from ome.api import names
 from ome.apimachinery import resources as r
-from ome.apimachinery.objects import Object, annotations_of, metadata
-from ome.rendering import env, extras, ingress, inject, raw, rollout
+from ome.apimachinery.objects import Object, Resource, labels_of, metadata
+from ome.rendering import deployments, extras, ingress, multinode, ray, serverless, weights
+from ome.rendering.component import Part
 from ome.rendering.errors import RenderError
-from ome.rendering.facts import Child, Component, Rendered, RenderInput
-from ome.rendering.merge import merged_components, pod_spec_of
-from ome.rendering.metadata import component_annotations, component_labels
-from ome.rendering.mode import component_modes
+from ome.rendering.facts import Canary, Child, Component, Rendered, RenderInput
+from ome.rendering.handover import Handover, handover, owned
+from ome.rendering.merge import merged_components
+from ome.rendering.mode import component_modes, service_mode
 from ome.rendering.modelfiles import ModelFiles, model_files
-from ome.rendering.pod import finish, first_port, place_runner
-from ome.rendering.raw import RawComponent
+from ome.rendering.pod import first_port
+from ome.rendering.routes import routes
 
-_SCALING_FIELDS = frozenset(
-    {
-        "minReplicas",
-        "maxReplicas",
-        "scaleTarget",
-        "scaleMetric",
-        "minAvailable",
-        "maxUnavailable",
-        "deploymentStrategy",
-        "kedaConfig",
-        "timeoutSeconds",
-        "containerConcurrency",
-        "canaryTrafficPercent",
-    }
-)
-"""Fields of a component that never reach its pod template."""
+_NEEDS: dict[str, Resource] = {
+    c.MODE_MULTI_NODE: x.LEADER_WORKER_SETS,
+    c.MODE_MULTI_NODE_RAY: x.RAY_CLUSTERS,
+    c.MODE_SERVERLESS: x.KNATIVE_SERVICES,
+}
+_WORKLOAD: dict[str, Resource] = {c.MODE_RAW: r.DEPLOYMENTS, **_NEEDS}
+
+
+class _Built(Protocol):
+    """What every mode's builder gives."""
+
+    name: str
+    """Of the workload."""
+    container: Object
+    """The main container of the pods that take requests."""
+    children: list[Child]
+    warnings: list[str]
+    pending: str
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """Labels of the pods that take requests."""
 
 
 def render(given: RenderInput) -> Rendered:
     """All children of the service. Raises :class:`RenderError` with what to change."""
-    _refuse_what_is_missing(given)
+    if service_mode(given.service) == c.MODE_VIRTUAL:
+        return _virtual(given)
+    _refuse_no_engine(given)
     merged = merged_components(given.service, given.runtime)
-    modes = component_modes(given.service, merged, knative=given.capabilities.knative)
+    modes = component_modes(
+        given.service,
+        merged,
+        knative=given.capabilities.has(x.KNATIVE_SERVICES),
+        adopted=frozenset(given.observed.adopted()),
+    )
     resolved = ingress.resolve(given.config.ingress, given.service)
+    namespace = metadata(given.service).get("namespace") or "default"
+    tuned = weights.describe(given.weights, given.model, namespace)
     files = _files(given)
     entry = c.ROUTER if c.ROUTER in merged else c.ENGINE
     children: list[Child] = []
     components: dict[str, Component] = {}
     pending: list[str] = []
     warnings: list[str] = []
+    keep: set[tuple[Resource, str]] = set()
     if given.model is not None:
-        children.append(extras.model_config(given.service, given.model, given.observed))
-    for name, part in merged.items():
-        _refuse_mode(name, modes[name])
-        built = _RawBuilder(given, name, part, files, resolved.disable_creation, entry)
-        children += built.children()
-        components[name] = built.component()
+        children.append(
+            extras.model_config(given.service, given.model, given.weights, given.observed)
+        )
+    for name, part_spec in merged.items():
+        part = Part(given, name, part_spec, modes[name], files, tuned)
+        built = _build(part, exposed=name == entry and not resolved.disable_creation)
+        component = _component(part, built)
+        handing = handover(part, component.workload, built.name, built.children)
+        if isinstance(handing, Handover):
+            children += handing.children
+            keep |= handing.keep
+            component = replace(component, previous=handing.previous)
+        else:
+            children += handing
+        if name == c.ROUTER:
+            children += extras.router_identity(given.service, part.labels)
+        components[name] = component
         pending += [built.pending] if built.pending else []
         warnings += built.warnings
-    port = components[entry].port
-    if resolved.disable_creation:
-        external = extras.external_service(given.service, entry, port)
-        children += [external] if external else []
-    url, address = _addresses(given, resolved, components[entry], port)
+    paths = routes(given, resolved, components, components[entry])
+    children += _paths(given, components[entry], paths.children, keep)
     return Rendered(
         children=sorted(children, key=lambda child: (_order(child), child.key)),
         components=components,
         entry_component=entry,
-        url=url,
-        address=address,
+        url=paths.url,
+        address=paths.address,
+        keep=frozenset(keep),
+        ingress_objects=paths.objects,
+        ingress_missing=paths.missing,
         pending=tuple(dict.fromkeys(pending)),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *paths.warnings),
     )
 
 
-def _refuse_what_is_missing(given: RenderInput) -> None:
-    spec = given.service.get("spec") or {}
-    if spec.get("engine") is None:
+def _virtual(given: RenderInput) -> Rendered:
+    """Nothing runs: the service is only a name for something that runs elsewhere."""
+    name, namespace = metadata(given.service)["name"], metadata(given.service).get("namespace")
+    url = f"http://{name}.{namespace or 'default'}.svc.{given.capabilities.cluster_domain}"
+    return Rendered([], {}, "", url, url)
+
+
+def _refuse_no_engine(given: RenderInput) -> None:
+    if (given.service.get("spec") or {}).get("engine") is None:
         raise RenderError(
             "NoEngine",
             "the service defines no engine, so nothing would serve the model",
             field="spec.engine",
             fix="add spec.engine (engine: {} takes everything from the runtime)",
         )
-    if (spec.get("model") or {}).get("fineTunedWeights"):
-        raise RenderError(
-            "NotSupportedYet",
-            "fine-tuned weights are not rendered by this version",
-            field="spec.model.fineTunedWeights",
-            fix="leave fineTunedWeights out to serve the base model",
-        )
 
 
-def _refuse_mode(component: str, mode: str) -> None:
-    if mode != c.MODE_RAW:
+def _build(part: Part, *, exposed: bool) -> _Built:
+    """``exposed``: the component's own Service is where requests from outside enter."""
+    needed = _NEEDS.get(part.mode)
+    if needed is not None and not part.given.capabilities.has(needed):
         raise RenderError(
-            "NotSupportedYet",
-            f"the {component} asks for deployment mode {mode}, which this version does not render",
-            field=f"spec.{component}",
-            fix=f"use {c.MODE_RAW}: no leader or worker, minReplicas of at least 1",
+            "MissingKind",
+            f"the {part.name} is to be deployed as {part.mode}, which needs {needed.kind}s "
+            f"({needed.api_version}); this cluster does not have them",
+            field=f"spec.{part.name}",
+            fix=f"install {x.PROJECTS[needed]}, or choose a runtime or settings for {c.MODE_RAW}",
         )
+    if part.mode == c.MODE_MULTI_NODE:
+        return multinode.Built(part)
+    if part.mode == c.MODE_MULTI_NODE_RAY:
+        return ray.Built(part)
+    if part.mode == c.MODE_SERVERLESS:
+        return serverless.Built(part)
+    if part.mode != c.MODE_RAW:
+        raise RenderError(
+            "InvalidSpec",
+            f"the {part.name} can't be deployed as {part.mode}",
+            field=f"spec.{part.name}.annotations[{c.A_DEPLOYMENT_MODE}]",
+            fix=f"use one of {', '.join(_WORKLOAD)}",
+        )
+    type_ = extras.service_type(part.service) if exposed else "ClusterIP"
+    return deployments.Built(part, type_)
+
+
+def _component(part: Part, built: _Built) -> Component:
+    canary: Canary | None = getattr(built, "canary", None)
+    raw = part.mode == c.MODE_RAW
+    return Component(
+        name=part.name,
+        mode=part.mode,
+        base_name=part.base_name,
+        service_name=names.truncate_dns(part.base_name),
+        port=first_port(built.container),
+        app=part.app,
+        workload=_WORKLOAD[part.mode],
+        workload_name=built.name,
+        replicas=getattr(built, "replicas", None),
+        pod_labels={} if raw else built.selector,
+        canary=canary,
+        timeout_seconds=int(part.merged.get("timeoutSeconds") or 0),
+    )
 
 
 def _files(given: RenderInput) -> ModelFiles | None:
@@ -113,209 +179,46 @@ def _files(given: RenderInput) -> ModelFiles | None:
     return model_files(given.model, metadata(given.service).get("namespace") or "default")
 
 
+def _paths(
+    given: RenderInput,
+    entry: Component,
+    children: tuple[Child, ...],
+    keep: set[tuple[Resource, str]],
+) -> list[Child]:
+    """Routes as they should be; while the entry is handed over, those that lead to it stay."""
+    if entry.previous is None:
+        return list(children)
+    observed = given.observed
+    stays = {
+        (kind, name)
+        for kind in (r.SERVICES, r.INGRESSES, x.HTTP_ROUTES, x.VIRTUAL_SERVICES)
+        for name, live in observed.of(kind).items()
+        if owned(given.service, live) and labels_of(live).get(c.L_COMPONENT) not in c.COMPONENTS
+    }
+    keep |= stays
+    return [child for child in children if (child.resource, child.key.name) not in stays]
+
+
 _ORDER = (
     r.CONFIG_MAPS,
     r.SERVICE_ACCOUNTS,
     r.ROLES,
     r.ROLE_BINDINGS,
+    x.SIDECARS,
     r.SERVICES,
     r.DEPLOYMENTS,
+    x.LEADER_WORKER_SETS,
+    x.RAY_CLUSTERS,
+    x.KNATIVE_SERVICES,
     r.HORIZONTAL_POD_AUTOSCALERS,
+    x.SCALED_OBJECTS,
     r.POD_DISRUPTION_BUDGETS,
+    r.INGRESSES,
+    x.HTTP_ROUTES,
+    x.VIRTUAL_SERVICES,
 )
 
 
 def _order(child: Child) -> int:
     """What others need goes first."""
     return _ORDER.index(child.resource)
-
-
-def _addresses(
-    given: RenderInput, resolved: ingress.Ingress, entry: Component, port: int
-) -> tuple[str, str]:
-    """(url, address): from outside and from inside the cluster."""
-    namespace = metadata(given.service).get("namespace") or "default"
-    domain = given.capabilities.cluster_domain
-    inside = f"http://{entry.service_name}.{namespace}.svc.{domain}:{port}"
-    if resolved.disable_creation:
-        inside = ingress.service_url(given.service, port, domain)
-        if resolved.path_template:
-            path = ingress.path(resolved, given.service)
-            return f"{resolved.scheme}://{resolved.domain}{path}", inside
-        return inside, inside
-    name = metadata(given.service)["name"]
-    return f"{resolved.scheme}://{ingress.host(resolved, given.service, name)}", inside
-
-
-class _RawBuilder:
-    """Builds one RawDeployment component; short-lived."""
-
-    def __init__(
-        self,
-        given: RenderInput,
-        name: str,
-        part: Object,
-        files: ModelFiles | None,
-        external: bool,
-        entry: str,
-    ) -> None:
-        self._given = given
-        self._name = name
-        self._part = part
-        self._external = external
-        self._is_entry = name == entry
-        self._own: Mapping[str, Any] = (given.service.get("spec") or {}).get(name) or {}
-        self._accelerator = given.accelerators.get(name)
-        self.warnings: list[str] = []
-        self.pending = ""
-        service = given.service
-        labels = component_labels(service, name, part, given.model, given.runtime)
-        labels[c.L_APP] = names.app_label(metadata(service)["name"], name)
-        self._labels = labels
-        self._annotations = component_annotations(service, part, given.model, given.runtime)
-        self._pod, container = self._pod_spec(files)
-        self.raw = RawComponent(service, name, part, labels, self._annotations, container)
-
-    def component(self) -> Component:
-        return Component(
-            name=self._name,
-            mode=c.MODE_RAW,
-            base_name=self.raw.base_name,
-            service_name=names.truncate_dns(self.raw.base_name),
-            port=first_port(self.raw.container),
-            app=self.raw.app,
-        )
-
-    def _pod_spec(self, files: ModelFiles | None) -> tuple[Object, Object]:
-        where = f"spec.{self._name}"
-        pod = pod_spec_of(self._part)
-        runner = self._part.get("runner")
-        serves = self._name != c.ROUTER
-        if serves:
-            if runner is not None:
-                injection = inject.injection(
-                    self._annotations,
-                    files,
-                    self._given.runtime,
-                    dict(self._own),
-                    self._accelerator,
-                    self._given.entry,
-                )
-                inject.into_runner(runner, injection, pods=1)
-            inject.into_pod(pod, self._annotations, files)
-            inject.placement(
-                pod,
-                files=files,
-                runtime=self._given.runtime,
-                accelerator=self._accelerator,
-                own=dict(self._own),
-            )
-        else:
-            account = names.router_account_name(metadata(self._given.service)["name"])
-            pod["serviceAccountName"] = account
-            if runner is not None:
-                for key, value in sorted((self._part.get("config") or {}).items()):
-                    env.set_env(runner, key, str(value))
-        index = place_runner(pod, runner, where)
-        finish(pod, self._given.service, where)
-        return pod, pod["containers"][index]
-
-    def children(self) -> list[Child]:
-        given, built = self._given, self.raw
-        template = {
-            "metadata": {
-                "labels": dict(self._labels),
-                **({"annotations": dict(self._annotations)} if self._annotations else {}),
-            },
-            "spec": self._pod,
-        }
-        decision = rollout.decide(
-            template,
-            given.observed.get(r.DEPLOYMENTS, built.base_name),
-            self._inputs(),
-            may_roll=given.may_roll,
-            held=annotations_of(given.service).get(c.A_HOLD_ROLLOUT) == "true",
-        )
-        self.pending = decision.pending
-        found: list[Child] = []
-        if self._name == c.ROUTER:
-            labels = {key: value for key, value in self._labels.items() if key != c.L_APP}
-            found += extras.router_identity(given.service, labels)
-        type_ = "ClusterIP"
-        if self._is_entry and not self._external:
-            type_ = extras.service_type(given.service)
-        found.append(raw.component_service(built, given.observed, type_=type_))
-        found.append(raw.deployment(built, decision.template, decision.annotation, given.observed))
-        scalers, scaler_warnings = raw.autoscaler(built)
-        budget, budget_warnings = raw.disruption_budget(built)
-        self.warnings += [*scaler_warnings, *budget_warnings]
-        return [*found, *scalers, budget]
-
-    def _inputs(self) -> rollout.Inputs:
-        service = self._given.service
-        spec = service.get("spec") or {}
-        own = {
-            "part": {k: v for k, v in self._own.items() if k not in _SCALING_FIELDS},
-            "model": spec.get("model"),
-            "runtime": spec.get("runtime"),
-            "accelerator": spec.get("acceleratorSelector"),
-            "labels": metadata(service).get("labels"),
-            "annotations": {
-                key: value
-                for key, value in annotations_of(service).items()
-                if key not in c.NOT_PROPAGATED_ANNOTATIONS and key != c.A_HOLD_ROLLOUT
-            },
-        }
-        shared = {
-            "model": _model_inputs(self._given.model),
-            "runtime": _runtime_inputs(self._given.runtime, self._name),
-            "accelerator": rollout.relevant_spec(self._accelerator),
-            "overrides": (self._given.entry or {}).get("acceleratorConfig")
-            if self._accelerator
-            else None,
-        }
-        return rollout.Inputs.of(own, shared, self._shared_names())
-
-    def _shared_names(self) -> str:
-        parts = []
-        for obj in (self._given.runtime, self._given.model):
-            if obj is not None:
-                parts.append(f"{obj.get('kind')} {metadata(obj)['name']}")
-        return " or ".join(parts) + " changed"
-
-
-def _model_inputs(model: Object | None) -> Any:
-    """What of a model reaches a template. Nothing that a node fills in later may be here."""
-    if model is None:
-        return None
-    spec = model.get("spec") or {}
-    storage = spec.get("storage") or {}
-    return {
-        "name": metadata(model)["name"],
-        "namespace": metadata(model).get("namespace"),
-        "kind": model.get("kind"),
-        "path": storage.get("path"),
-        "claim": storage.get("storageUri")
-        if str(storage.get("storageUri") or "").startswith("pvc://")
-        else None,
-        "vendor": spec.get("vendor"),
-        "category": annotations_of(model).get(c.A_MODEL_CATEGORY),
-        "keys": [
-            annotations_of(model).get(c.A_DECRYPTION_KEY_NAME),
-            annotations_of(model).get(c.A_DECRYPTION_SECRET_NAME),
-        ],
-    }
-
-
-def _runtime_inputs(runtime: Object | None, component: str) -> Any:
-    """The runtime's part of one component, so that a router's change rolls no engine."""
-    if runtime is None:
-        return None
-    spec = runtime.get("spec") or {}
-    return {
-        "name": metadata(runtime)["name"],
-        "kind": runtime.get("kind"),
-        "part": spec.get(f"{component}Config"),
-        "nodeSelector": spec.get("nodeSelector"),
-        "containers": spec.get("containers"),
-    }

@@ -32,8 +32,7 @@ from typing import Any
 
 from ome.api import constants as c
 from ome.apimachinery.objects import Object, annotations_of, metadata
-
-ADOPTED = "adopted"
+from ome.rendering.facts import ADOPTED
 
 
 def digest(value: Any) -> str:
@@ -73,13 +72,16 @@ def decide(
     *,
     may_roll: bool,
     held: bool,
+    path: tuple[str, ...] = ("spec", "template"),
 ) -> Decision:
-    """Which template to apply. ``live`` is the whole live workload."""
+    """Which template to apply. ``live`` is the live workload, ``path`` leads to its template."""
     output = digest(rendered)
     fresh = Decision(rendered, f"{inputs.own}-{inputs.shared}-{output}")
     if live is None:
         return fresh
-    live_template: Object = (live.get("spec") or {}).get("template") or {}
+    live_template = live
+    for key in path:
+        live_template = live_template.get(key) or {}
     recorded = annotations_of(live).get(c.A_INPUT_HASH)
     if recorded is None:
         return Decision(live_template, f"{inputs.own}-{inputs.shared}-{ADOPTED}")

@@ -17,67 +17,25 @@ UpdatePending   a change of something shared waits, or is held; informational
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ome.api import conditions as cond
 from ome.api import constants as c
-from ome.apimachinery import resources as r
-from ome.apimachinery.objects import Object, annotations_of, metadata
-from ome.rendering import ingress as ingress_rules
-from ome.rendering.facts import Component, Observed, Rendered
-from ome.rendering.workload import Model, Verdict, judge
-from ome.selection import Selection
-from ome.selection.accelerators import AcceleratorChoice
+from ome.api import external as x
+from ome.apimachinery.objects import Object, annotations_of, condition, metadata
+from ome.rendering.componentstatus import components_of, copies_of, verdict_of
+from ome.rendering.facts import Rendered
+from ome.rendering.mode import service_mode
+from ome.rendering.routes import route_problem
+from ome.rendering.statusinput import Answer, Problem, StatusInput
+from ome.rendering.workload import Verdict
 from ome.selection.explain import summary
 
 RENDERED = "Rendered"
 A_ANSWERED = "ome.io/answered"
 """In ``status.annotations``: generation and revisions for which the address has answered."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why there is nothing to apply. ``condition`` is where it is said."""
-
-    condition: str
-    code: str
-    message: str
-    fix: str = ""
-
-    @property
-    def sentence(self) -> str:
-        text = self.message.rstrip(".")
-        return f"{text}. What to do: {self.fix}" if self.fix else text
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The outcome of asking the service for a real completion. ``version``: for what."""
-
-    version: str
-    ok: bool
-    message: str
-
-
-@dataclass(frozen=True)
-class StatusInput:
-    service: Object
-    now: str
-    rendered: Rendered | None = None
-    problem: Problem | None = None
-    selection: Selection | None = None
-    observed: Observed = field(default_factory=Observed)
-    pods: Mapping[str, Sequence[Object]] = field(default_factory=dict)
-    """By component, newest first."""
-    model: Model = field(default_factory=Model)
-    model_known: bool = True
-    last_lines: Mapping[str, str] = field(default_factory=dict)
-    answer: Answer | None = None
-    answer_required: bool = False
-    ingress: ingress_rules.Ingress | None = None
-    accelerators: Mapping[str, AcceleratorChoice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,6 +48,8 @@ class StatusResult:
 def build(given: StatusInput) -> StatusResult:
     """The new status. Conditions that it doesn't speak about are kept as they are."""
     old: Object = given.service.get("status") or {}
+    if given.rendered is not None and service_mode(given.service) == c.MODE_VIRTUAL:
+        return StatusResult(_virtual(given, given.rendered, old), "")
     conditions: list[Object] = cond.remove(old.get("conditions"), "")
     setter = _Setter(conditions, given.now, metadata(given.service).get("generation"))
     _selection_conditions(setter, given)
@@ -97,7 +57,7 @@ def build(given: StatusInput) -> StatusResult:
     rendered = given.rendered
     if rendered is not None:
         for name, component in rendered.components.items():
-            verdicts[name] = _verdict(given, component)
+            verdicts[name] = verdict_of(given, component)
             verdict = verdicts[name]
             setter.set(cond.component_ready(name), verdict.status, verdict.reason, verdict.message)
         _ingress_condition(setter, given)
@@ -106,6 +66,7 @@ def build(given: StatusInput) -> StatusResult:
     ]
     gone = [cond.component_ready(n) for n in c.COMPONENTS if n not in declared]
     setter.conditions = cond.remove(setter.conditions, *gone)
+    _knative_conditions(setter, given, rendered)
     _model_condition(setter, given)
     _pending_condition(setter, rendered)
     status: Object = {
@@ -119,7 +80,7 @@ def build(given: StatusInput) -> StatusResult:
     if rendered is not None:
         status["url"] = rendered.url
         status["address"] = {"url": rendered.address}
-        status["components"] = _components(given, rendered, verdicts, old.get("components") or {})
+        status["components"] = components_of(given, rendered, verdicts, old.get("components") or {})
     elif old.get("components"):
         status["components"] = old["components"]
     status["modelStatus"] = _model_status(given, verdicts)
@@ -135,6 +96,26 @@ def _note_runtime(given: StatusInput, status: Object) -> None:
         annotations.pop(c.A_SERVING_RUNTIME, None)
     if annotations or "annotations" in status:
         status["annotations"] = annotations
+
+
+def _virtual(given: StatusInput, rendered: Rendered, old: Object) -> Object:
+    """A name for something that runs elsewhere: always ready, and nothing else is said."""
+    kept = [entry for entry in old.get("conditions") or () if entry.get("type") == cond.READY]
+    return {
+        "url": rendered.url,
+        "address": {"url": rendered.address},
+        "components": {c.PREDICTOR: {"url": rendered.url}},
+        "observedGeneration": metadata(given.service).get("generation", 0),
+        "conditions": cond.set_condition(
+            kept,
+            cond.READY,
+            "True",
+            c.MODE_VIRTUAL,
+            "InferenceService is in VirtualDeployment mode",
+            now=given.now,
+            observed_generation=metadata(given.service).get("generation"),
+        ),
+    }
 
 
 class _Setter:
@@ -178,33 +159,75 @@ def _selection_conditions(setter: _Setter, given: StatusInput) -> None:
         setter.set(RENDERED, "True", "Rendered", f"Note: {warnings}" if warnings else "")
 
 
-def _verdict(given: StatusInput, component: Component) -> Verdict:
-    return judge(
-        component.name,
-        given.observed.get(r.DEPLOYMENTS, component.base_name),
-        given.pods.get(component.name, ()),
-        given.model,
-        given.last_lines,
-    )
-
-
 def _ingress_condition(setter: _Setter, given: StatusInput) -> None:
-    if given.ingress is not None and not given.ingress.disable_creation:
-        setter.set(
-            cond.INGRESS_READY,
+    rendered = given.rendered
+    assert rendered is not None
+    status, reason, message = _ingress_state(given, rendered)
+    setter.set(cond.INGRESS_READY, status, reason, message)
+
+
+def _ingress_state(given: StatusInput, rendered: Rendered) -> tuple[str, str, str]:
+    missing = rendered.ingress_missing
+    if missing is not None:
+        project = x.PROJECTS.get(missing, missing.kind)
+        return (
             "False",
-            "NotSupportedYet",
-            "this version creates no Ingress. What to do: set disableIngressCreation: true in the "
-            f"ingress section of {c.INFERENCE_SERVICE_CONFIG}, or annotation "
-            f"{c.A_INGRESS_DISABLE_CREATION}: 'true' on the service",
+            "MissingKind",
+            f"the configuration asks for {missing.kind} objects, which this cluster does not "
+            f"serve. What to do: install {project}, or change the ingress section of "
+            f"{c.INFERENCE_SERVICE_CONFIG} (disableIngressCreation, enableGatewayAPI, "
+            "disableIstioVirtualHost)",
         )
+    if not rendered.url:
+        text = f"the {rendered.entry_component} has no address yet"
+        return "False", "ComponentNotReady", text
+    if not rendered.ingress_objects:
+        if given.ingress is not None and given.ingress.disable_creation:
+            text = "Ingress creation is disabled, using external service for access"
+            return "True", "IngressDisabled", text
+        return "True", "InsideOnly", f"reached at {rendered.address}"
+    for kind, name in rendered.ingress_objects:
+        wait = route_problem(kind, name, given.observed.get(kind, name))
+        if wait is not None:
+            return "False", *wait
+    return "True", "Routed", f"reached at {rendered.url}"
+
+
+def _knative_conditions(setter: _Setter, given: StatusInput, rendered: Rendered | None) -> None:
+    """The conditions that only Knative Services have, kept as long as there are any."""
+    aggregates = {cond.ROUTES_READY: "RoutesReady", cond.LATEST_DEPLOYMENT_READY: "Configurations"}
+    kinds = [*aggregates]
+    for name in c.COMPONENTS:
+        kinds += [cond.component_route_ready(name), cond.component_configuration_ready(name)]
+    if rendered is None:
         return
-    setter.set(
-        cond.INGRESS_READY,
-        "True",
-        "IngressDisabled",
-        "Ingress creation is disabled, using external service for access",
-    )
+    setter.conditions = cond.remove(setter.conditions, *kinds[2:])
+    serverless = {n: p for n, p in rendered.components.items() if p.mode == c.MODE_SERVERLESS}
+    if not serverless:
+        setter.conditions = cond.remove(setter.conditions, *kinds)
+        return
+    worst: dict[str, tuple[str, str, str]] = {}
+    for name, component in serverless.items():
+        live = given.observed.get(x.KNATIVE_SERVICES, component.workload_name) or {}
+        for type_, own, aggregate in (
+            ("RoutesReady", cond.component_route_ready(name), cond.ROUTES_READY),
+            (
+                "ConfigurationsReady",
+                cond.component_configuration_ready(name),
+                cond.LATEST_DEPLOYMENT_READY,
+            ),
+        ):
+            entry = condition(live, type_) or {}
+            found = (
+                str(entry.get("status") or "Unknown"),
+                str(entry.get("reason") or ""),
+                str(entry.get("message") or ""),
+            )
+            setter.set(own, *found)
+            if worst.get(aggregate, ("True",))[0] == "True":
+                worst[aggregate] = found
+    for aggregate, found in worst.items():
+        setter.set(aggregate, *found)
 
 
 def _model_condition(setter: _Setter, given: StatusInput) -> None:
@@ -269,7 +292,7 @@ def _version(given: StatusInput, rendered: Rendered) -> str:
     """Generation and template of every component: each gets its own proof."""
     parts = [f"generation {metadata(given.service).get('generation', 0)}"]
     for name, component in sorted(rendered.components.items()):
-        live = given.observed.get(r.DEPLOYMENTS, component.base_name) or {}
+        live = given.observed.get(component.workload, component.workload_name) or {}
         parts.append(f"{name} {annotations_of(live).get(c.A_INPUT_HASH, '')}")
     return ", ".join(parts)
 
@@ -299,51 +322,6 @@ def _ready(
     setter.set(cond.READY, status, reason, message)
 
 
-def _components(
-    given: StatusInput,
-    rendered: Rendered,
-    verdicts: Mapping[str, Verdict],
-    old: Mapping[str, Any],
-) -> Object:
-    found: Object = {}
-    for name, component in sorted(rendered.components.items()):
-        entry: Object = {
-            key: value
-            for key, value in (old.get(name) or {}).items()
-            if key in ("url", "latestReadyRevision", "latestCreatedRevision")
-        }
-        live = given.observed.get(r.DEPLOYMENTS, component.base_name) or {}
-        revision = annotations_of(live).get("deployment.kubernetes.io/revision")
-        if revision:
-            entry["latestCreatedRevision"] = revision
-        verdict = verdicts[name]
-        if verdict.status == "True":
-            if revision and not verdict.rolling:
-                entry["latestReadyRevision"] = revision
-            if given.ingress is not None:
-                host = ingress_rules.host(given.ingress, given.service, component.base_name)
-                entry["url"] = f"http://{host}"
-        choice = given.accelerators.get(name)
-        if choice is not None and choice.winner is not None:
-            entry["selectedAccelerator"] = _selected(choice)
-        found[name] = entry
-    return found
-
-
-def _selected(choice: AcceleratorChoice) -> Object:
-    spec = (choice.winner or {}).get("spec") or {}
-    selected: Object = {"acceleratorClass": choice.name, "reason": choice.reason}
-    selector = (spec.get("discovery") or {}).get("nodeSelector")
-    if selector:
-        selected["nodeSelector"] = selector
-    requests = {
-        item["name"]: str(item.get("quantity") or "1") for item in spec.get("resources") or ()
-    }
-    if requests:
-        selected["resourceRequests"] = requests
-    return selected
-
-
 def _model_status(given: StatusInput, verdicts: Mapping[str, Verdict]) -> Object:
     """The older summary of the same, which existing tools read. About the engine alone."""
     verdict = verdicts.get(c.ENGINE)
@@ -368,7 +346,7 @@ def _model_status(given: StatusInput, verdicts: Mapping[str, Verdict]) -> Object
         "Loaded",
         "Loading" if verdict.rolling else "Loaded",
     )
-    status["modelCopies"] = {"failedCopies": 0, "totalCopies": len(pods)}
+    status["modelCopies"] = {"failedCopies": 0, "totalCopies": copies_of(given, len(pods))}
     return status
 
 
@@ -377,3 +355,6 @@ def _states(transition: str, active: str, target: str) -> Object:
         "transitionStatus": transition,
         "modelRevisionStates": {"activeModelState": active, "targetModelState": target},
     }
+
+
+__all__ = ["RENDERED", "Answer", "Problem", "StatusInput", "StatusResult", "build"]

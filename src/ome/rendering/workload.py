@@ -1,4 +1,4 @@
-"""What a component's Deployment and pods say, as one verdict with one sentence.
+"""What a component's workload and pods say, as one verdict with one sentence.
 
 The sentence names what is waited for, since when (a time, not an age, so that it stays the same
 while nothing changes) and, where somebody can do something, what. The most telling cause wins:
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ome.apimachinery.objects import Object, condition, is_deleting, metadata
+from ome.rendering.workloads import State, read
 
 _IMAGE_REASONS = frozenset(
     {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull"}
@@ -66,37 +67,35 @@ class Model:
 
 def judge(
     component: str,
-    deployment: Object | None,
+    workload: Object | State | None,
     pods: Sequence[Object],
     model: Model,
     last_lines: Mapping[str, str],
 ) -> Verdict:
     """The state of one component. ``last_lines``: log tail by name of a pod that crashed."""
-    if deployment is None:
+    if workload is None:
         return Verdict("Unknown", "Creating", f"the {component} is being created")
-    spec, status = deployment.get("spec") or {}, deployment.get("status") or {}
-    wanted = 1 if spec.get("replicas") is None else int(spec["replicas"])
-    available = int(status.get("availableReplicas") or 0)
-    updated = int(status.get("updatedReplicas") or 0)
-    seen = status.get("observedGeneration", 0) >= metadata(deployment).get("generation", 0)
-    rolling = not seen or updated < wanted or int(status.get("replicas") or 0) > updated
+    state = workload if isinstance(workload, State) else read(workload)
+    wanted, unit = state.wanted, state.unit
     if wanted == 0:
         return Verdict(
             "True", "ScaledToZero", f"the {component} is scaled to zero; a request starts it"
         )
-    finding = _worst(component, pods, model, last_lines, deployment)
-    enough = condition(deployment, "Available")
-    if enough is not None and enough.get("status") == "True" and available > 0:
-        message = f"{available} of {wanted} {component} replicas are available"
-        if not rolling:
+    finding = _worst(component, pods, model, last_lines, state)
+    if state.serves:
+        message = f"{state.available} of {wanted} {component} {unit} are available"
+        if not state.rolling:
             return Verdict("True", "Available", message)
-        message = f"{message}; an update rolls, {updated} of {wanted} replicas have it"
+        message = f"{message}; an update rolls, {state.updated} of {wanted} {unit} have it"
         if finding is not None:
             message = f"{message}: {finding.message}"
         return Verdict("True", "RollingUpdate", message, True, finding.failure if finding else None)
+    if finding is None and state.says is not None:
+        reason, message = state.says
+        finding = _Finding(9, reason, f"the {component} is not available yet: {message}")
     if finding is None:
         finding = _Finding(9, "Starting", _starting(component, pods, wanted))
-    return Verdict("False", finding.reason, finding.message, rolling, finding.failure)
+    return Verdict("False", finding.reason, finding.message, state.rolling, finding.failure)
 
 
 def _starting(component: str, pods: Sequence[Object], wanted: int) -> str:
@@ -112,17 +111,16 @@ def _worst(
     pods: Iterable[Object],
     model: Model,
     last_lines: Mapping[str, str],
-    deployment: Object,
+    state: State,
 ) -> _Finding | None:
     findings = [
         found
         for pod in pods
         if not is_deleting(pod) and (found := _pod(component, pod, model, last_lines)) is not None
     ]
-    refused = condition(deployment, "ReplicaFailure")
-    if refused is not None and refused.get("status") == "True":
-        text = f"pods of the {component} can't be created: {refused.get('message')}"
-        findings.append(_Finding(0, refused.get("reason") or "ReplicaFailure", text))
+    if state.refused is not None:
+        reason, message = state.refused
+        findings.append(_Finding(0, reason, f"pods of the {component} can't be created: {message}"))
     return min(findings, default=None)
 
 

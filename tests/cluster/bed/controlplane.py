@@ -187,6 +187,7 @@ class ControlPlane:
             *("--service-account-issuer", "https://kubernetes.default.svc"),
             *("--service-account-key-file", self.folder / "sa.key"),
             *("--service-account-signing-key-file", self.folder / "sa.key"),
+            "--allow-privileged=true",  # as clusters have it: RDMA needs privileged containers
             *("--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/12"),
             *(
                 "--disable-admission-plugins",

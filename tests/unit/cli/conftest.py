@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -84,9 +84,17 @@ class Server:
 
     def set_status(self, resource: Resource, name: str, status: Object, namespace: str) -> None:
         """What a controller would write."""
-        work = self.client.patch(
-            resource, name, {"status": status}, namespace=namespace, subresource="status"
-        )
+        self.patch(resource, name, {"status": status}, namespace, "status")
+
+    def patch(
+        self, resource: Resource, name: str, patch: Object, namespace: str = "", part: str = ""
+    ) -> None:
+        self._do(self.client.patch(resource, name, patch, namespace=namespace, subresource=part))
+
+    def create(self, resource: Resource, obj: Object) -> None:
+        self._do(self.client.create(resource, obj))
+
+    def _do(self, work: Coroutine[Any, Any, object]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(START_SECONDS)
 
 

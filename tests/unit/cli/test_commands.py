@@ -10,6 +10,8 @@ import pytest
 from tests.unit.cli.conftest import Ome, Server
 
 from ome.api import resources as ours
+from ome.apimachinery.resources import CONFIG_MAPS
+from ome.cli.errors import CliError
 from ome.cli.home import Home
 from ome.cli.main import COMMANDS
 
@@ -125,6 +127,9 @@ def test_formats(ome: Ome, server: Server) -> None:
     ome("apply", "-f", EXAMPLE)
     one = json.loads(ome("get", "isvc", "smollm2", "-o", "json").out)
     assert one["metadata"]["name"] == "smollm2"
+    assert "managedFields" not in one["metadata"]
+    told = ome("get", "isvc", "smollm2", "-o", "json", "--show-managed-fields").out
+    assert "managedFields" in json.loads(told)["metadata"]
     everything = json.loads(ome("get", "-o", "json").out)
     assert [o["kind"] for o in everything["items"]] == ["ClusterBaseModel", "InferenceService"]
     assert ome("get", "services", "-o", "name").out == "inferenceservice.ome.io/smollm2\n"
@@ -181,3 +186,48 @@ def test_crds_are_printed(ome: Ome) -> None:
     answer = ome("crds", "--kind", "isvc", "-o", "json")
     assert json.loads(answer.out)["metadata"]["name"] == "inferenceservices.ome.io"
     assert ome("crds").out.count("kind: CustomResourceDefinition\n") == len(ours.ALL)
+
+
+RUNTIME = Path(__file__).parents[3] / "catalog" / "runtimes" / "host" / "llamacpp.yaml"
+
+
+def test_explain_and_plan_take_a_file_or_the_name_of_a_service(ome: Ome, server: Server) -> None:
+    """A file that says less than the node has read doesn't take that knowledge away."""
+    ome("apply", "-f", EXAMPLE, "-f", RUNTIME)
+    unknown = ome("explain", "smollm2")
+    assert unknown.status == 1, "nobody knows the model's format yet"
+    assert unknown.out.count("no runtime fits") == 1
+    read = {"spec": {"modelFormat": {"name": "gguf"}, "modelArchitecture": "LlamaForCausalLM"}}
+    server.patch(ours.CLUSTER_BASE_MODELS, "smollm2-135m-instruct", read)
+    for line in ("-f " + str(EXAMPLE), "smollm2", "isvc smollm2", "isvc/smollm2"):
+        explained = ome("explain", *line.split())
+        assert explained.status == 0, (line, explained)
+        assert "ClusterServingRuntime llama-cpp" in explained.out, line
+        planned = ome("plan", *line.split())
+        assert planned.status == 0, (line, planned)
+        assert "kind: Deployment\n" in planned.out, line
+    assert "either a file (-f FILE) or the name" in ome("explain").err
+    assert "either a file (-f FILE) or the name" in ome("plan", "smollm2", "-f", EXAMPLE).err
+    assert "There is: smollm2" in ome("explain", "smolm2").err
+    assert "'pods/x' is no service" in ome("plan", "pods/x").err
+
+
+def test_tables_over_all_namespaces_say_which(ome: Ome, server: Server) -> None:
+    server.create(CONFIG_MAPS, {"metadata": {"name": "here", "namespace": "default"}})
+    assert ome("get", "namespaces", "-A").out.startswith("NAME ")
+    lines = ome("get", "cm", "-A").out.splitlines()
+    assert lines[0].split()[:2] == ["NAMESPACE", "NAME"]
+    assert ["default", "here"] in [line.split()[:2] for line in lines]
+    assert ome("get", "cm").out.startswith("NAME ")
+
+
+def test_a_model_that_no_node_has_read_yet_is_awaited_and_not_blamed(ome: Ome) -> None:
+    answer = ome("validate", "-f", EXAMPLE)
+    assert (answer.status, answer.out) == (0, "2 object(s) are valid\n")
+    assert "is not known yet" in answer.err
+    assert "no runtime fits" not in answer.err
+
+
+def test_a_question_at_the_end_of_a_message_gets_no_full_stop() -> None:
+    assert str(CliError("did you mean x?", remedy="Look")) == "did you mean x? Look"
+    assert str(CliError("it broke", remedy="Look")) == "it broke. Look"

@@ -159,7 +159,7 @@ def test_the_url_is_the_gateways_path_where_the_configuration_has_one() -> None:
 @pytest.mark.parametrize(
     ("engine", "code"),
     [
-        ({"worker": {"size": 1}}, "NotSupportedYet"),
+        ({"worker": {"size": 1}}, "MissingKind"),
         ({"runner": {"name": "ome-container", "args": ["{{ .Nope }}"]}}, "InvalidTemplate"),
         ({"runner": {"resources": {"limits": {"cpu": "lots"}}}}, "InvalidSpec"),
         ({"ephemeralContainers": [{"name": "x"}]}, "InvalidSpec"),

@@ -37,6 +37,7 @@ _OVERVIEW = (
 @click.argument("names", nargs=-1)
 @click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="All namespaces.")
 @click.option("-l", "--selector", "labels", default="", metavar="QUERY", help="By labels.")
+@click.option("--show-managed-fields", "managed", is_flag=True, help="In json and yaml.")
 @format_option()
 @target
 def command(
@@ -45,12 +46,13 @@ def command(
     names: tuple[str, ...],
     everywhere: bool,
     labels: str,
+    managed: bool,
     form: str,
 ) -> None:
     """Show models, runtimes and services with READY and WHY, or the objects of one KIND."""
     api = context.api()
     if kind is None:
-        _overview(api, context.output, labels, form)
+        _overview(api, context.output, labels, form, managed=managed)
         return
     if "/" in kind and not names:
         kind, _, name = kind.partition("/")
@@ -70,10 +72,10 @@ def command(
         else:
             _table(context.output, found, form)
     else:
-        _print(context.output, found, form, single=len(names) == 1)
+        _print(context.output, found, form, single=len(names) == 1, managed=managed)
 
 
-def _overview(api: Api, output: Output, labels: str, form: str) -> None:
+def _overview(api: Api, output: Output, labels: str, form: str, *, managed: bool) -> None:
     everything: list[Object] = []
     for title, wanted in _OVERVIEW:
         found = [o for r in wanted for o in api.list(r, labels=labels)]
@@ -87,7 +89,7 @@ def _overview(api: Api, output: Output, labels: str, form: str) -> None:
             if title != "SERVICES":
                 output.print()
     if form not in ("table", "wide"):
-        _print(output, everything, form, single=False)
+        _print(output, everything, form, single=False, managed=managed)
 
 
 def _fetch(
@@ -121,9 +123,9 @@ def _table(output: Output, found: Sequence[Object], form: str) -> None:
     if form == "table" and output.out.isatty():
         rows = [tuple(cell if len(cell) <= 90 else f"{cell[:89]}…" for cell in r) for r in rows]
     if form == "wide" and found[0]["kind"] == "InferenceService":
-        columns = (*columns, "URL")
+        columns = (*columns[:-1], "URL", columns[-1])
         urls = [(o.get("status") or {}).get("url") or "" for o in found]
-        rows = [(*r, url) for r, url in zip(rows, urls, strict=True)]
+        rows = [(*r[:-1], url, r[-1]) for r, url in zip(rows, urls, strict=True)]
     output.table(columns, rows)
 
 
@@ -138,6 +140,7 @@ def _server_table(
     """Kinds that are not ours look as the API server shows them."""
     rows: list[tuple[str, ...]] = []
     headers: tuple[str, ...] = ()
+    everywhere = resource.namespaced and not namespace
     for name in names or ("",):
         table = api.table(resource, namespace, name=name, labels=labels)
         if "columnDefinitions" not in table:
@@ -145,9 +148,14 @@ def _server_table(
         columns = table.get("columnDefinitions") or ()
         shown = [i for i, c in enumerate(columns) if not c.get("priority")]
         headers = tuple(str(columns[i]["name"]).upper() for i in shown)
+        if everywhere:
+            headers = ("NAMESPACE", *headers)
         for entry in table.get("rows") or ():
             cells = entry["cells"]
-            rows.append(tuple("" if cells[i] is None else str(cells[i]) for i in shown))
+            row = tuple("" if cells[i] is None else str(cells[i]) for i in shown)
+            if everywhere:
+                row = (str(entry["object"]["metadata"].get("namespace", "")), *row)
+            rows.append(row)
     if not rows:
         output.say(f"no {resource.plural} found")
     else:
@@ -158,15 +166,16 @@ def _plain_table(answer: Object) -> Object:
     """The least there is to show, where a server has no table for a kind."""
     now = time.time()
     items = answer["items"] if isinstance(answer.get("items"), list) else [answer]
-    columns = [{"name": "Namespace"}, {"name": "Name"}, {"name": "Age"}]
-    rows = [
-        {"cells": [o["metadata"].get("namespace"), o["metadata"]["name"], views.age(o, now)]}
-        for o in items
-    ]
+    columns = [{"name": "Name"}, {"name": "Age"}]
+    rows = [{"cells": [o["metadata"]["name"], views.age(o, now)], "object": o} for o in items]
     return {"columnDefinitions": columns, "rows": rows}
 
 
-def _print(output: Output, found: Sequence[Object], form: str, *, single: bool) -> None:
+def _print(
+    output: Output, found: Sequence[Object], form: str, *, single: bool, managed: bool
+) -> None:
+    if not managed:
+        found = [_without_managed_fields(o) for o in found]
     if form == "name":
         for obj in found:
             group = obj["apiVersion"].partition("/")[0] if "/" in obj["apiVersion"] else ""
@@ -176,3 +185,9 @@ def _print(output: Output, found: Sequence[Object], form: str, *, single: bool) 
         output.object(found[0], form)
     else:
         output.object({"apiVersion": "v1", "kind": "List", "items": list(found)}, form)
+
+
+def _without_managed_fields(obj: Object) -> Object:
+    """Who owns which field is for machines: as kubectl, it is shown only when asked for."""
+    meta = {k: v for k, v in obj["metadata"].items() if k != "managedFields"}
+    return {**obj, "metadata": meta}

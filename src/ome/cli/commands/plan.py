@@ -10,14 +10,15 @@ from ome.cli.target import Context
 
 
 @click.command()
-@file_option()
+@click.argument("names", nargs=-1, metavar="[SERVICE]...")
+@file_option(required=False)
 @format_option("yaml", "json")
 @target
-def command(context: Context, files: tuple[str, ...], form: str) -> int:
-    """Print the objects that OME would make for the services in FILEs. Changes nothing."""
+def command(context: Context, names: tuple[str, ...], files: tuple[str, ...], form: str) -> int:
+    """Print the objects that OME would make for each SERVICE or those in FILEs. Changes nothing."""
     from ome.cli import offline
 
-    world = offline.load(context, files)
+    world = offline.load(context, files, names)
     status = 0
     for service in world.services:
         meta = service["metadata"]

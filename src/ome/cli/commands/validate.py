@@ -6,7 +6,7 @@ import click
 
 from ome.api import resources as ours
 from ome.apimachinery.objects import Object, Resource
-from ome.cli import checks, kinds, manifests
+from ome.cli import checks, kinds, manifests, prepare
 from ome.cli.errors import CliError
 from ome.cli.manifests import Manifest
 from ome.cli.options import file_option
@@ -21,7 +21,7 @@ def command(context: Context, files: tuple[str, ...]) -> None:
     entries = manifests.read(files)
     resources = checks.check_all(entries)
     problems: list[CliError] = []
-    view = Files(entries)
+    view = Files([*entries, *_shipped()])
     for entry, resource in zip(entries, resources, strict=True):
         errors, warnings = review(entry, resource, view)
         problems += errors
@@ -34,6 +34,11 @@ def command(context: Context, files: tuple[str, ...]) -> None:
     context.output.print(f"{checked} object(s) are valid{other}")
 
 
+def _shipped() -> list[Manifest]:
+    """The runtimes that ``ome up`` installs; they are there before anything is applied."""
+    return manifests.read([str(p) for p in prepare.host_runtimes()])
+
+
 class Files:
     """The objects of the files, as the read-only view that OME's rules look things up in."""
 
@@ -43,7 +48,7 @@ class Files:
             meta = entry.object["metadata"]
             resource = kinds.resource_of(entry.object["kind"], entry.object["apiVersion"])
             namespace = (meta.get("namespace") or "default") if resource.namespaced else ""
-            self._objects[(resource.plural, namespace, meta["name"])] = entry.object
+            self._objects.setdefault((resource.plural, namespace, meta["name"]), entry.object)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         where = namespace if resource.namespaced else ""

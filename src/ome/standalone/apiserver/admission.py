@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ome.apimachinery.errors import FieldError, Forbidden, Invalid, StatusError
 from ome.apimachinery.objects import Object, Resource
-from ome.standalone.apiserver.codec import decode_stored
+from ome.standalone.apiserver.codec import decode_copy
 from ome.standalone.apiserver.registry import Registry
 from ome.standalone.apiserver.store import Store
 
@@ -28,11 +28,11 @@ class ReadView:
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """The object, or None. Only group and plural of ``resource`` matter."""
         entry = self._store.get(_bucket(resource), namespace, name)
-        return decode_stored(entry.data) if entry else None
+        return decode_copy(entry.data) if entry else None
 
     def list(self, resource: Resource, namespace: str = "") -> list[Object]:
         """All objects of a namespace, or of all namespaces, sorted by namespace and name."""
-        return [decode_stored(e.data) for e in self._store.select(_bucket(resource), namespace)]
+        return [decode_copy(e.data) for e in self._store.select(_bucket(resource), namespace)]
 
 
 def _bucket(resource: Resource) -> str:

@@ -13,6 +13,7 @@ import msgspec
 
 from ome.apimachinery.errors import BadRequest, StatusError
 from ome.apimachinery.objects import Object
+from ome.standalone.apiserver import sparejson
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -20,6 +21,8 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 MAX_BODY = 3 << 20
 MAX_DEPTH = 128
+LARGE = 64 << 10
+"""Above this size equal parts of an object are one in memory."""
 
 
 class TooLarge(StatusError):  # noqa: N818 - reads as the state it reports
@@ -27,12 +30,25 @@ class TooLarge(StatusError):  # noqa: N818 - reads as the state it reports
     reason = "RequestEntityTooLarge"
 
 
-_decode = msgspec.json.Decoder().decode
+def _number(text: str) -> int | float:
+    """A number with a point or an exponent; whole ones are stored and shown without, as Go does."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < 1e21 else value
+
+
+_decode = msgspec.json.Decoder(float_hook=_number).decode
 encode = msgspec.json.Encoder().encode
 
 
 def decode_stored(data: bytes) -> Object:
-    """An object from bytes that this server wrote."""
+    """An object from bytes that this server wrote. Its parts must not be changed."""
+    if len(data) > LARGE:
+        return sparejson.decode(data, MAX_DEPTH * 2)  # type: ignore[no-any-return]
+    return _decode(data)  # type: ignore[no-any-return]
+
+
+def decode_copy(data: bytes) -> Object:
+    """Like :func:`decode_stored`, for whoever wants to change the object."""
     return _decode(data)  # type: ignore[no-any-return]
 
 
@@ -48,7 +64,7 @@ def decode_body(data: bytes, *, yaml: bool = False) -> Any:
     if not data:
         raise BadRequest("the request body is empty")
     try:
-        value = _decode(data)
+        value = _decode(data) if len(data) <= LARGE else sparejson.decode(data, MAX_DEPTH)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if not yaml:
             raise BadRequest(f"the request body is not valid JSON: {_sentence(error)}") from None

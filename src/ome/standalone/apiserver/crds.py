@@ -15,7 +15,7 @@ from functools import partial
 from ome.apimachinery import names
 from ome.apimachinery.errors import FieldError, MethodNotAllowed, NotFound, StatusError
 from ome.apimachinery.objects import Object, Resource, is_deleting
-from ome.standalone.apiserver import celrules, lifecycle
+from ome.standalone.apiserver import celrules, crdschema, lifecycle
 from ome.standalone.apiserver.codec import decode_stored, encode
 from ome.standalone.apiserver.engine import Call, Engine
 from ome.standalone.apiserver.kinds import Column, Kind, ScalePaths
@@ -34,6 +34,7 @@ class CrdController:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._terminating: set[str] = set()
         engine.prepare = self._prepare
         engine.committed = self._committed
 
@@ -83,10 +84,7 @@ class CrdController:
         return []
 
     def _check_terminating(self, kind: Kind, old: Object | None) -> None:
-        if old is not None or not kind.custom:
-            return
-        crd = self._engine.store.get(BUCKET, "", str(kind.resource))
-        if crd is not None and is_deleting(decode_stored(crd.data)):
+        if old is None and kind.custom and str(kind.resource) in self._terminating:
             raise MethodNotAllowed(
                 f"create not allowed while custom resource definition {kind.resource} is "
                 "terminating"
@@ -99,6 +97,7 @@ class CrdController:
         assert crd is not None
         if new is None:
             self._engine.registry.remove_crd(crd["metadata"]["name"])
+            self._terminating.discard(crd["metadata"]["name"])
             return
         if old is None or old["spec"] != new["spec"]:
             self._publish(new)
@@ -112,6 +111,7 @@ class CrdController:
 
     def _clean_up(self, crd: Object) -> None:
         name = crd["metadata"]["name"]
+        self._terminating.add(name)
         if name not in self._tasks and CRD_CLEANUP in (crd["metadata"].get("finalizers") or ()):
             task = asyncio.get_running_loop().create_task(self._delete_objects(name))
             self._tasks[name] = task
@@ -140,8 +140,8 @@ class CrdController:
 
         def release(crd: Object) -> Object:
             meta = crd["metadata"]
-            meta["finalizers"] = [f for f in meta.get("finalizers") or () if f != CRD_CLEANUP]
-            return crd
+            kept = [f for f in meta.get("finalizers") or () if f != CRD_CLEANUP]
+            return {**crd, "metadata": {**meta, "finalizers": kept}}
 
         try:
             await engine.change(crd_kind, "", name, release, Call())
@@ -260,6 +260,8 @@ def _check_versions(versions: list[Object]) -> list[FieldError]:
         if schema.get("type") != "object":
             where = f"{where}.schema.openAPIV3Schema.type"
             problems.append(FieldError(where, "Invalid value: must be object at the root"))
+        else:
+            problems += crdschema.problems(schema, f"{where}.schema.openAPIV3Schema")
     return problems
 
 

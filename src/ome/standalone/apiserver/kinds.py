@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from ome.apimachinery import definitions
 from ome.apimachinery import resources as r
-from ome.apimachinery.jsonvalues import shared
 from ome.apimachinery.objects import Object, Resource
 from ome.apimachinery.schema import Schema
 
@@ -89,8 +88,7 @@ class Kind:
     def schema(self) -> Schema:
         """Made when the kind is first written, because it costs memory."""
         if self.custom:
-            # The pod specs in a schema are one in memory.
-            return Schema.from_crd(shared(self.raw_schema()))
+            return Schema.from_crd(self.raw_schema())
         return definitions.schema_for(self.resource)
 
     def cel_programs(self, make: Callable[[Schema], list[Any]]) -> list[Any]:
@@ -103,6 +101,12 @@ class Kind:
     @property
     def namespaced(self) -> bool:
         return self.resource.namespaced
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        if self.bucket == "/namespaces":
+            return tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
+        return ALL_VERBS
 
     @property
     def has_generation(self) -> bool:
@@ -123,7 +127,6 @@ _WITH_GENERATION: Final = frozenset(
         "CustomResourceDefinition",
         "MutatingWebhookConfiguration",
         "ValidatingWebhookConfiguration",
-        "HorizontalPodAutoscaler",
     }
 )
 

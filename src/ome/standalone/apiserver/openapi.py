@@ -2,7 +2,9 @@
 
 kubectl caches documents by their hash, so a CRD's document must get a new hash when the CRD
 changes. Documents are large and rarely asked for: they are made anew each time, in a thread.
-There is no OpenAPI v2; clients that look for it get 404 and do without.
+
+OpenAPI v2 is an empty document. kubectl wants it for a manifest of the kind ``List``, and leaves
+the checking of kinds that it does not find there to the server.
 """
 
 from __future__ import annotations
@@ -10,14 +12,28 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
+from aiohttp import web
+
 from ome.apimachinery import openapi
 from ome.apimachinery.objects import Object
 from ome.standalone.apiserver.codec import encode
 from ome.standalone.apiserver.discovery import subresources_of
+from ome.standalone.apiserver.http import respond
 from ome.standalone.apiserver.kinds import Kind
 from ome.standalone.apiserver.registry import Registry
 
 ROOT = "/openapi/v3"
+V2 = "/openapi/v2"
+_V2_MEDIA = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_V2_PROTOBUF = b"\x0a\x032.0"
+"""An OpenAPI v2 ``Document`` in protobuf, with only its ``swagger: "2.0"``."""
+
+
+def version_2(accept: str, version: str) -> web.Response:
+    if "proto-openapi" in accept:
+        return web.Response(body=_V2_PROTOBUF, headers={"Content-Type": _V2_MEDIA})
+    info = {"title": "OME", "version": version}
+    return respond(encode({"swagger": "2.0", "info": info, "paths": {}}))
 
 
 class OpenApi:

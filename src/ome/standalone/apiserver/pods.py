@@ -30,15 +30,18 @@ async def bind(context: Context) -> web.StreamResponse:
     def assign(pod: Object) -> Object:
         taken = pod["spec"].get("nodeName")
         if taken:
-            why = f"pod {name} is already assigned to node {taken}"
-            raise failures.conflict(context.kind, name, why)
+            why = f'pod {name} is already assigned to node "{taken}"'
+            raise failures.conflict(context.kind, name, why, "binding")
         if "deletionTimestamp" in pod["metadata"]:
             why = f"pod {name} is being deleted, cannot be assigned to a host"
-            raise failures.conflict(context.kind, name, why)
-        pod["spec"]["nodeName"] = node
-        status = pod.setdefault("status", {})
-        status["conditions"] = _scheduled(status.get("conditions") or [])
-        return pod
+            raise failures.conflict(context.kind, name, why, "binding")
+        status = pod.get("status") or {}
+        conditions = _scheduled(status.get("conditions") or [])
+        return {
+            **pod,
+            "spec": {**pod["spec"], "nodeName": node},
+            "status": {**status, "conditions": conditions},
+        }
 
     await context.core.engine.change(
         context.kind, context.target.namespace, name, assign, context.call, "binding"

@@ -9,7 +9,7 @@ from ome.standalone.apiserver import discovery, reading, reviews, subresources, 
 from ome.standalone.apiserver.context import Context
 from ome.standalone.apiserver.core import Core
 from ome.standalone.apiserver.http import respond
-from ome.standalone.apiserver.openapi import OpenApi
+from ome.standalone.apiserver.openapi import V2, OpenApi, version_2
 from ome.standalone.apiserver.requests import Query, parse_path, unknown_path
 
 _HEALTH = frozenset({"/healthz", "/livez", "/readyz"})
@@ -35,6 +35,8 @@ class Router:
             if request.method not in ("GET", "HEAD"):
                 raise MethodNotAllowed("the server does not allow this method on the resource")
             return document
+        if path == V2:
+            return version_2(request.headers.get("Accept", ""), self._core.version)
         if path.startswith("/openapi/"):
             body = await self._openapi.find(path)
             if body is None:
@@ -52,7 +54,8 @@ class Router:
         kind = self._core.registry.find(target.group, target.version, target.plural)
         if kind is None:
             raise unknown_path()
-        context = Context(self._core, request, kind, target, Query(request.query), user)
+        query = Query(request.query, request.method)
+        context = Context(self._core, request, kind, target, query, user)
         if kind.deprecated:
             context.call.warn(kind.deprecated)
         if target.subresource:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from ome.apimachinery import core_defaults, core_validation
 from ome.apimachinery.errors import BadRequest, FieldError, Invalid
 from ome.apimachinery.objects import Object
+from ome.apimachinery.resources import CUSTOM_RESOURCE_DEFINITIONS
 from ome.standalone.apiserver import celrules
+from ome.standalone.apiserver.failures import StrictDecoding
 from ome.standalone.apiserver.kinds import Kind
 
 if TYPE_CHECKING:
@@ -50,12 +52,25 @@ def report_unknown(kind: Kind, body: Object, call: Call) -> Object:
     said = [f'unknown field "{path}"' for path in unknown]
     if call.validation == "Strict":
         resource = kind.resource
-        raise BadRequest(
+        raise StrictDecoding(
             f'{resource.kind} in version "{resource.version}" cannot be handled as a '
             f"{resource.kind}: strict decoding error: {', '.join(said)}"
         )
     for text in said:
         call.warn(text)
+    return pruned
+
+
+def known_only(kind: Kind, applied: Object) -> Object:
+    """An applied configuration, which may not have unknown fields: nobody could own them."""
+    pruned, unknown = kind.schema.prune(applied)
+    if unknown:
+        resource = kind.resource
+        raise BadRequest(
+            f"failed to create typed patch object ({applied['metadata'].get('namespace') or ''}/"
+            f"{applied['metadata'].get('name')}; {resource.api_version}, Kind={resource.kind}): "
+            f".{unknown[0]}: field not declared in schema"
+        )
     return pruned
 
 
@@ -85,7 +100,16 @@ def _settle(kind: Kind, obj: Object) -> Object:
     if problems:
         name = obj["metadata"].get("name") or ""
         raise Invalid.of(kind.resource.kind, str(name), problems, kind.resource.group)
-    return obj if kind.custom else core_defaults.apply(kind.resource, obj)
+    return obj if kind.custom else _core_defaults(kind, obj)
+
+
+def _core_defaults(kind: Kind, obj: Object) -> Object:
+    if kind.resource != CUSTOM_RESOURCE_DEFINITIONS:
+        return core_defaults.apply(kind.resource, obj)
+    # Versions hold the schemas, which are large and have no defaults of this kind.
+    spec = obj["spec"]
+    filled = core_defaults.apply(kind.resource, {**obj, "spec": {**spec, "versions": []}})
+    return {**filled, "spec": {**filled["spec"], "versions": spec["versions"]}}
 
 
 def isolate(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
@@ -94,7 +118,9 @@ def isolate(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
         return _only(old, new, "status")
     if subresource == "finalize":
         finalizers = (new.get("spec") or {}).get("finalizers")
-        spec = {**(old.get("spec") or {}), "finalizers": finalizers or []}
+        spec = {k: v for k, v in (old.get("spec") or {}).items() if k != "finalizers"}
+        if finalizers:
+            spec["finalizers"] = finalizers
         return _only(old, {**new, "spec": spec}, "spec")
     if subresource == "binding":
         return new

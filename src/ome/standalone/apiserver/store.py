@@ -178,7 +178,7 @@ class Store:
         self.compacted = disk.compacted()
         self._next = self.revision
         self._buckets: dict[str, Bucket] = {}
-        self._pending: dict[tuple[str, str, str], int] = {}
+        self._pending: dict[tuple[str, str, str], _Write] = {}
         self._locks: dict[tuple[str, str, str], _KeyLock] = {}
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -249,12 +249,15 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def lock(self, bucket: str, namespace: str, name: str) -> AsyncIterator[None]:
-        """Serialises read-change-write of one object."""
+        """Serialises read-change-write of one object. A write that its maker no longer waits for
+        is waited for here."""
         key = (bucket, namespace, name)
         entry = self._locks.setdefault(key, _KeyLock())
         entry.users += 1
         try:
             async with entry.lock:
+                while (write := self._pending.get(key)) is not None:
+                    await asyncio.wait([write.done])
                 yield
         finally:
             entry.users -= 1
@@ -283,18 +286,18 @@ class Store:
         if self._closed:
             raise StoreError("the store is closed")
         key = (bucket, entry.namespace, entry.name)
-        current = self._pending.get(key)
-        if current is None:
-            found = self.get(*key)
-            current = found.rv if found else 0
-        if current != expected:
+        pending = self._pending.get(key)
+        newest = pending.event if pending else None
+        found = newest.entry if newest else self.get(*key)
+        gone = found is None or (newest is not None and newest.type == DELETED)
+        if (0 if gone or found is None else found.rv) != expected:
             raise Stale
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         kind = DELETED if delete else (MODIFIED if expected else ADDED)
-        self._pending[key] = 0 if delete else entry.rv
         done: asyncio.Future[Entry] = self._loop.create_future()
-        self._queue.put(_Write(bucket, Event(kind, entry, previous), done))
+        write = self._pending[key] = _Write(bucket, Event(kind, entry, previous), done)
+        self._queue.put(write)
         return done
 
     def close(self) -> None:
@@ -355,8 +358,7 @@ class Store:
         for write in group:
             entry = write.event.entry
             key = (write.bucket, entry.namespace, entry.name)
-            newest = self._pending.get(key)
-            if newest == entry.rv or (newest == 0 and write.event.type == DELETED):
+            if self._pending.get(key) is write:
                 del self._pending[key]
             if error is None:
                 self.revision = entry.rv

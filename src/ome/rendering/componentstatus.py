@@ -1,0 +1,164 @@
+"""What the status says about each component: its verdict, revisions, traffic, accelerator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ome.api import constants as c
+from ome.api import external as x
+from ome.api import names
+from ome.apimachinery import resources as r
+from ome.apimachinery.objects import Object, annotations_of, labels_of
+from ome.rendering import ingress as ingress_rules
+from ome.rendering.facts import Canary, Component, Rendered
+from ome.rendering.ray import legacy_prober_name, prober_name
+from ome.rendering.serverless import revisions
+from ome.rendering.statusinput import StatusInput
+from ome.rendering.workload import Verdict, judge
+from ome.rendering.workloads import State, clusters, read
+from ome.selection.accelerators import AcceleratorChoice
+
+
+def verdict_of(given: StatusInput, component: Component) -> Verdict:
+    """The component's state; while another mode's workload serves for it, that is what counts."""
+    stable, beside = _pods(given, component)
+    verdict = judge(component.name, _state(given, component), stable, given.model, given.last_lines)
+    if component.previous is not None and verdict.status != "True":
+        verdict = _handed_over(given, component, verdict)
+    if component.canary is not None:
+        verdict = _with_canary(given, component, verdict, beside)
+    return verdict
+
+
+def _state(given: StatusInput, component: Component) -> Object | State | None:
+    if component.workload != x.RAY_CLUSTERS:
+        return given.observed.get(component.workload, component.workload_name)
+    count = component.replicas or 0
+    pairs = []
+    for index in range(count):
+        name = names.ray_cluster_name(component.base_name, index)
+        cluster = given.observed.get(x.RAY_CLUSTERS, name)
+        probers = given.observed.of(r.DEPLOYMENTS)
+        prober = probers.get(prober_name(name)) or probers.get(legacy_prober_name(name))
+        pairs.append((cluster, prober))
+    if count and all(cluster is None for cluster, _ in pairs):
+        return None
+    return clusters(count, pairs)
+
+
+def _pods(given: StatusInput, component: Component) -> tuple[list[Object], list[Object]]:
+    """The component's pods, and those of its canary."""
+    pods = given.pods.get(component.name, ())
+    if component.canary is None:
+        return list(pods), []
+    stable = [pod for pod in pods if labels_of(pod).get(c.L_APP) == component.app]
+    return stable, [pod for pod in pods if pod not in stable]
+
+
+def _handed_over(given: StatusInput, component: Component, verdict: Verdict) -> Verdict:
+    assert component.previous is not None
+    kind, name = component.previous
+    before = given.observed.get(kind, name)
+    if before is None or not (kind == x.RAY_CLUSTERS or read(before).serves):
+        return verdict
+    message = (
+        f"{kind.kind} {name} serves until {component.workload.kind} {component.workload_name} "
+        f"is available: {verdict.message}"
+    )
+    return Verdict("True", "ModeChange", message, True, verdict.failure)
+
+
+def _with_canary(
+    given: StatusInput, component: Component, verdict: Verdict, pods: Sequence[Object]
+) -> Verdict:
+    """The canary never takes readiness away: its share can be taken away instead."""
+    assert component.canary is not None
+    live = given.observed.get(r.DEPLOYMENTS, component.canary.deployment)
+    beside = judge(f"{component.name} canary", live, pods, given.model, given.last_lines)
+    share = component.canary.percent
+    message = f"{verdict.message}; canary with {share} % of the traffic: {beside.message}"
+    return replace(verdict, message=message)
+
+
+def components_of(
+    given: StatusInput,
+    rendered: Rendered,
+    verdicts: Mapping[str, Verdict],
+    old: Mapping[str, Any],
+) -> Object:
+    found: Object = {}
+    for name, component in sorted(rendered.components.items()):
+        entry = _component(given, component, verdicts[name], old.get(name) or {})
+        choice = given.accelerators.get(name)
+        if choice is not None and choice.winner is not None:
+            entry["selectedAccelerator"] = _selected(choice)
+        found[name] = entry
+    return found
+
+
+def _component(
+    given: StatusInput, component: Component, verdict: Verdict, old: Mapping[str, Any]
+) -> Object:
+    live = given.observed.get(component.workload, component.workload_name)
+    if component.workload == x.KNATIVE_SERVICES:
+        return revisions(live, dict(old))
+    kept = ("url", "latestReadyRevision", "latestCreatedRevision")
+    entry: Object = {key: value for key, value in old.items() if key in kept}
+    revision = annotations_of(live or {}).get(x.A_REVISION)
+    if revision:
+        entry["latestCreatedRevision"] = revision
+    if verdict.status == "True":
+        if revision and not verdict.rolling:
+            entry["latestReadyRevision"] = revision
+        if given.ingress is not None:
+            host = ingress_rules.host(given.ingress, given.service, component.base_name)
+            scheme = "http" if given.ingress.disable_creation else given.ingress.scheme
+            entry["url"] = f"{scheme}://{host}"
+    if component.canary is not None:
+        entry["traffic"] = _traffic(component, component.canary)
+    return entry
+
+
+def _traffic(component: Component, canary: Canary) -> list[Object]:
+    """As Knative writes it: the Deployments are the revisions."""
+    return [
+        {
+            "revisionName": component.workload_name,
+            "latestRevision": False,
+            "percent": 100 - canary.percent,
+            "tag": "prev",
+        },
+        {
+            "revisionName": canary.deployment,
+            "latestRevision": True,
+            "percent": canary.percent,
+            "tag": "latest",
+        },
+    ]
+
+
+def _selected(choice: AcceleratorChoice) -> Object:
+    spec = (choice.winner or {}).get("spec") or {}
+    selected: Object = {"acceleratorClass": choice.name, "reason": choice.reason}
+    selector = (spec.get("discovery") or {}).get("nodeSelector")
+    if selector:
+        selected["nodeSelector"] = selector
+    requests = {
+        item["name"]: str(item.get("quantity") or "1") for item in spec.get("resources") or ()
+    }
+    if requests:
+        selected["resourceRequests"] = requests
+    return selected
+
+
+def copies_of(given: StatusInput, pods: int) -> int:
+    """A group of pods holds one copy together."""
+    component = given.rendered.components.get(c.ENGINE) if given.rendered else None
+    if component is None or component.workload not in (x.LEADER_WORKER_SETS, x.RAY_CLUSTERS):
+        return pods
+    state = _state(given, component)
+    if state is None:
+        return 0
+    return (state if isinstance(state, State) else read(state)).available

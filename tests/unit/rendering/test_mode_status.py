@@ -1,0 +1,219 @@
+"""What the status says of components that are not plain Deployments."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from tests.fakes.objects import service
+from tests.unit.rendering.modes import gpu_runtime, live, made, settings
+
+from ome.api import external as x
+from ome.apimachinery import resources as r
+from ome.apimachinery.objects import Resource
+from ome.rendering import Observed, Rendered
+from ome.rendering import ingress as ingress_rules
+from ome.rendering.status import StatusInput, build
+from ome.rendering.workloads import clusters, read
+
+Object = dict[str, Any]
+NOW = "2026-01-01T00:00:00Z"
+UP = {
+    "observedGeneration": 9,
+    "replicas": 1,
+    "updatedReplicas": 1,
+    "availableReplicas": 1,
+    "readyReplicas": 1,
+    "conditions": [{"type": "Available", "status": "True"}],
+}
+GATEWAY = settings(ingressDomain="example.com", enableGatewayAPI=True, omeIngressGateway="i/gw")
+
+
+def status(
+    subject: Object,
+    rendered: Rendered,
+    observed: Observed,
+    config: Any = None,
+    pods: dict[str, list[Object]] | None = None,
+) -> Object:
+    given = StatusInput(
+        subject,
+        NOW,
+        rendered,
+        observed=observed,
+        pods=pods or {},
+        ingress=ingress_rules.resolve((config or settings()).ingress, subject),
+    )
+    return build(given).status
+
+
+def entry(found: Object, type_: str) -> Object:
+    return next(item for item in found["conditions"] if item["type"] == type_)
+
+
+# --- groups of pods ------------------------------------------------------------------------------
+
+
+def group(wanted: int = 2, **status_: Any) -> Object:
+    return {
+        "apiVersion": "leaderworkerset.x-k8s.io/v1",
+        "kind": "LeaderWorkerSet",
+        "metadata": {"generation": 1},
+        "spec": {"replicas": wanted},
+        "status": status_,
+    }
+
+
+@pytest.mark.parametrize(
+    ("status_", "serves", "rolling"),
+    [
+        ({}, False, True),
+        ({"replicas": 2, "updatedReplicas": 2, "readyReplicas": 0}, False, False),
+        ({"replicas": 2, "updatedReplicas": 2, "readyReplicas": 1}, False, False),
+        ({"replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}, True, False),
+        (
+            {
+                "replicas": 2,
+                "updatedReplicas": 1,
+                "readyReplicas": 1,
+                "conditions": [{"type": "UpdateInProgress", "status": "True"}],
+            },
+            True,
+            True,
+        ),
+    ],
+)
+def test_groups_serve_when_all_their_members_do(
+    status_: Object, serves: bool, rolling: bool
+) -> None:
+    state = read(group(**status_))
+    assert (state.serves, state.rolling) == (serves, rolling)
+
+
+def test_a_member_that_cannot_be_placed_is_named() -> None:
+    rendered = made(runtime=gpu_runtime())
+    pod = {
+        "metadata": {"name": "lws-chat-engine-0-1", "creationTimestamp": NOW},
+        "status": {
+            "conditions": [
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": "Unschedulable",
+                    "message": "Insufficient nvidia.com/gpu",
+                }
+            ]
+        },
+    }
+    found = status(service(), rendered, live(rendered), pods={"engine": [pod]})
+    ready = entry(found, "Ready")
+    assert ready["reason"] == "Unschedulable"
+    assert "lws-chat-engine-0-1" in ready["message"]
+
+
+def test_ray_needs_the_cluster_and_an_engine_that_answers() -> None:
+    cluster = {"metadata": {"name": "c"}, "status": {"state": "ready"}}
+    answering = {"status": {"availableReplicas": 1}}
+    assert clusters(1, [(cluster, answering)]).serves
+    silent = clusters(1, [(cluster, None)])
+    assert not silent.serves
+    assert silent.says == (
+        "EngineStarting",
+        "Ray cluster c runs, and its engine does not answer the prober yet",
+    )
+    assert not clusters(2, [(cluster, answering), (None, None)]).serves
+
+
+# --- canary and change of mode -------------------------------------------------------------------
+
+
+def _with_canary(canary_status: Object) -> Object:
+    engine = {"canaryTrafficPercent": 20}
+    first = made(service(engine=engine), config=GATEWAY)
+    new = {**engine, "runner": {"name": "ome-container", "image": "engine:2"}}
+    subject = service(engine=new)
+    rendered = made(subject, config=GATEWAY, observed=live(first))
+    observed = live(rendered, status={r.DEPLOYMENTS: UP})
+    observed.of(r.DEPLOYMENTS)["chat-engine-canary"]["status"] = canary_status
+    return status(subject, rendered, observed, GATEWAY)
+
+
+def test_the_traffic_of_a_canary_is_told() -> None:
+    found = _with_canary(UP)
+    shares = {
+        item["revisionName"]: (item["percent"], item["tag"])
+        for item in found["components"]["engine"]["traffic"]
+    }
+    assert shares == {"chat-engine": (80, "prev"), "chat-engine-canary": (20, "latest")}
+    assert "canary with 20 % of the traffic" in entry(found, "EngineReady")["message"]
+
+
+def test_a_canary_that_does_not_start_leaves_the_service_ready() -> None:
+    found = _with_canary({"observedGeneration": 9, "replicas": 1, "updatedReplicas": 1})
+    engine = entry(found, "EngineReady")
+    assert engine["status"] == "True"
+    assert "the engine canary starts" in engine["message"]
+
+
+def test_the_old_mode_serves_and_the_new_one_is_waited_for() -> None:
+    before = live(made(), status={r.DEPLOYMENTS: UP})
+    change = made(runtime=gpu_runtime(), observed=before)
+    both = live(made(), change, status={r.DEPLOYMENTS: UP})
+    found = status(service(), change, both)
+    engine = entry(found, "EngineReady")
+    assert (engine["status"], engine["reason"]) == ("True", "ModeChange")
+    assert "Deployment chat-engine serves until LeaderWorkerSet" in engine["message"]
+    assert entry(found, "Ready")["reason"] == "RollingUpdate"
+
+
+# --- addresses ------------------------------------------------------------------------------------
+
+
+def test_an_address_counts_when_it_leads_somewhere() -> None:
+    rendered = made(config=GATEWAY)
+    accepted = {"parents": [{"conditions": [{"type": "Accepted", "status": "True"}]}]}
+    ups: dict[Resource, Object] = {r.DEPLOYMENTS: UP}
+    waiting = status(service(), rendered, live(rendered, status=ups), GATEWAY)
+    assert entry(waiting, "IngressReady")["reason"] == "ParentStatusNotAvailable"
+    assert entry(waiting, "Ready")["status"] == "False"
+    ups[x.HTTP_ROUTES] = accepted
+    routed = status(service(), rendered, live(rendered, status=ups), GATEWAY)
+    assert entry(routed, "IngressReady")["reason"] == "Routed"
+    assert entry(routed, "Ready")["status"] == "True"
+    assert routed["components"]["engine"]["url"] == "http://chat-engine.default.example.com"
+
+
+def test_what_is_missing_for_the_address_is_said_and_what_to_do() -> None:
+    from ome.rendering import Capabilities
+
+    rendered = made(config=GATEWAY, capabilities=Capabilities())
+    found = status(service(), rendered, live(rendered, status={r.DEPLOYMENTS: UP}), GATEWAY)
+    ready = entry(found, "Ready")
+    assert ready["reason"] == "MissingKind"
+    assert "gateway-api.sigs.k8s.io" in ready["message"]
+
+
+def test_knative_conditions_go_with_knative() -> None:
+    subject = service(engine={"minReplicas": 0})
+    rendered = made(subject)
+    up = {
+        "url": "http://chat-engine.default.example.com",
+        "latestReadyRevisionName": "r1",
+        "latestCreatedRevisionName": "r1",
+        "observedGeneration": 1,
+        "conditions": [
+            {"type": "Ready", "status": "True"},
+            {"type": "RoutesReady", "status": "True"},
+            {"type": "ConfigurationsReady", "status": "False", "message": "no image"},
+        ],
+    }
+    found = status(subject, rendered, live(rendered, status={x.KNATIVE_SERVICES: up}))
+    assert entry(found, "EngineRouteReady")["status"] == "True"
+    assert entry(found, "LatestDeploymentReady")["message"] == "no image"
+    later = copy.deepcopy(service())
+    later["status"] = found
+    plain = made(later)
+    after = status(later, plain, live(plain))
+    types = {item["type"] for item in after["conditions"]}
+    assert not {"EngineRouteReady", "RoutesReady", "LatestDeploymentReady"} & types
