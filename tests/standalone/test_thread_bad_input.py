@@ -195,9 +195,13 @@ def test_a_broken_model_names_file_cause_and_remedy_and_is_not_kept(
         assert f"waits for model {model}" in waiting, waiting
         published = home.home.models / "clusterbasemodel" / model
         assert not published.exists()
-        warnings = [e for e in home.api.list(EVENTS, "default") if e["type"] == "Warning"]
-        assert any(e["reason"] == "ModelFailed" and words[0] in e["message"] for e in warnings)
+        until(lambda: _failure_event(home, words[0]), "an event tells it")
     until(lambda: not _weights(home), f"nothing of it is left on disk: {_weights(home)}")
+
+
+def _failure_event(home: OmeHome, words: str) -> bool:
+    events = [e for e in home.api.list(EVENTS, "default") if e["reason"] == "ModelFailed"]
+    return any(e["type"] == "Warning" and words in e["message"] for e in events)
 
 
 def _weights(home: OmeHome) -> list[Path]:

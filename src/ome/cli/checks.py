@@ -15,7 +15,6 @@ from ome.cli import kinds, manifests
 from ome.cli.errors import CliError
 from ome.cli.manifests import STEP, Manifest
 
-
 _IN_BODY = re.compile(r"Invalid value: (?P<value>.*): \S+ in body (?P<rule>.*)", re.DOTALL)
 _TYPE = re.compile(r'must be of type (\w+): "(\w+)"')
 
