@@ -98,7 +98,7 @@ class NodeModelAgent:
 
     async def run(self) -> None:
         """Works until cancelled. Running downloads are stopped and go on at the next start."""
-        informers = self._informers()
+        informers = self.informers()
         async with asyncio.TaskGroup() as tasks:
             for informer in informers:
                 tasks.create_task(informer.run())
@@ -118,9 +118,13 @@ class NodeModelAgent:
                 found[key_of(model)] = entries.progress_of(job.progress)
         return found
 
+    def controllers(self) -> list[Controller]:
+        return [self._controller]
+
     # -- what wakes it up ---------------------------------------------------------------------
 
-    def _informers(self) -> list[Informer]:
+    def informers(self) -> list[Informer]:
+        """What it has read, or not yet: for readiness and metrics."""
         return [self._cluster_models, self._models, self._nodes, self._maps, self._pods]
 
     def _begin(self) -> None:

@@ -138,6 +138,8 @@ async def _selected(
             shown = line.time
             if line.time >= earliest:
                 yield line
+        if not follow:
+            return
     try:
         while True:
             over = finished()
