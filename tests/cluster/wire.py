@@ -6,6 +6,7 @@ There is no client library in between on purpose: what is compared is what goes 
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -61,7 +62,8 @@ class Api:
         accept: str = JSON,
         **query: str,
     ) -> Answer:
-        data = body if isinstance(body, bytes) else None if body is None else _dump(body)
+        raw = body if isinstance(body, bytes) else None if body is None else _dump(body)
+        data = None if raw is None else io.BytesIO(raw)
         headers = {"Accept": accept}
         if data is not None:
             headers["Content-Type"] = media

@@ -39,6 +39,7 @@ from ome.cli.errors import CliError
 from ome.cli.home import Home
 
 T = TypeVar("T")
+QUESTION = "What is the capital of France? Answer in one sentence."
 Object = dict[str, Any]
 REPOSITORY = Path(__file__).parents[2]
 QUICKSTART = REPOSITORY / "examples" / "quickstart.yaml"
@@ -317,7 +318,7 @@ def ome_home(**environment: str) -> Iterator[OmeHome]:
 
 
 def question(model: str, *, stream: bool = False, tokens: int = 8) -> Object:
-    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    messages = [{"role": "user", "content": QUESTION}]
     asked = {"model": model, "messages": messages, "max_tokens": tokens, "stream": stream}
     return {**asked, "temperature": 0}
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ome.admission.accelerators import accelerator_errors, accelerator_warnings
 from ome.admission.benchmarks import benchmark_errors
 from ome.admission.defaulting import default_service
 from ome.admission.models import model_errors, model_warnings
@@ -48,6 +49,7 @@ _ERRORS: dict[str, Callable[[Object], list[FieldError]]] = {
     o.CLUSTER_BASE_MODELS.plural: model_errors,
     o.FINE_TUNED_WEIGHTS.plural: model_errors,
     o.BENCHMARK_JOBS.plural: benchmark_errors,
+    o.ACCELERATOR_CLASSES.plural: accelerator_errors,
 }
 
 
@@ -156,4 +158,6 @@ def _warnings(resource: Resource, obj: Object, old: Object | None, view: View) -
         return runtime_warnings(obj, view)
     if resource.plural in (o.BASE_MODELS.plural, o.CLUSTER_BASE_MODELS.plural):
         return model_warnings(obj, old)
+    if resource.plural == o.ACCELERATOR_CLASSES.plural:
+        return accelerator_warnings(obj)
     return []

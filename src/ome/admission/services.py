@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from ome.admission.view import View
+from ome.admission.view import CompiledView, View
 from ome.api import constants as c
 from ome.api import names
 from ome.api import resources as o
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object, annotations_of, metadata
-from ome.selection import SelectionInput, select_runtime
+from ome.selection import Runtime, SelectionInput, select_runtime
 
 _NAME = re.compile(names.SERVICE_NAME_PATTERN)
 
@@ -235,11 +235,7 @@ def _reference_warnings(obj: Object, view: View) -> list[str]:
         return [f"model {model_name} is disabled; the service waits until it is enabled"]
     if spec.get("engine") is None or (brings_own_runner(spec) and not runtime_named):
         return found
-    runtimes = [
-        *view.list(o.SERVING_RUNTIMES, namespace),
-        *view.list(o.CLUSTER_SERVING_RUNTIMES),
-    ]
-    selection = select_runtime(SelectionInput(obj, model, runtimes))
+    selection = select_runtime(SelectionInput(obj, model, _runtimes(view, namespace)))
     if selection.winner is None and model is not None and _is_unread(model):
         found.append(
             f"the format of model {model_name} is not known yet; a runtime is selected as soon as "
@@ -253,6 +249,15 @@ def _reference_warnings(obj: Object, view: View) -> list[str]:
             f"Runtime {selection.winner.name} will be auto-selected for model {model_name}"
         )
     return found + list(selection.warnings)
+
+
+def _runtimes(view: View, namespace: str) -> Sequence[Runtime | Object]:
+    if isinstance(view, CompiledView):
+        return view.runtimes(namespace)
+    return [
+        *view.list(o.SERVING_RUNTIMES, namespace),
+        *view.list(o.CLUSTER_SERVING_RUNTIMES),
+    ]
 
 
 def _is_unread(model: Object) -> bool:

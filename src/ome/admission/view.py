@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from ome.api import constants as c
 from ome.apimachinery.objects import Object, Resource
 from ome.apimachinery.resources import CONFIG_MAPS
+from ome.selection import Runtime
 
 
 class View(Protocol):
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None: ...
 
     def list(self, resource: Resource, namespace: str = "") -> list[Object]: ...
+
+
+@runtime_checkable
+class CompiledView(Protocol):
+    """A view that has the runtimes ready for selection, because it is asked again and again."""
+
+    def runtimes(self, namespace: str) -> Sequence[Runtime]:
+        """Those of the namespace and of the cluster."""
+        ...
 
 
 def config_section(view: View, namespace: str, name: str) -> dict[str, Any]:

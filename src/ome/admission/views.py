@@ -1,19 +1,22 @@
 """The other objects that webhooks look at: a read-only view over caches that follow the API.
 
-An object is decoded when it is first looked at and kept until it changes, because every review of
-a service looks at all runtimes. Nobody may change what the view gives.
+An object is decoded when it is first looked at and kept until it changes, and so is what selection
+needs of a runtime, because every review of a service looks at all runtimes. Nobody may change what
+the view gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from ome.api import constants as c
+from ome.admission.shapes import MISSHAPEN
 from ome.api import resources as o
 from ome.apimachinery.objects import Key, Object, Resource
-from ome.apimachinery.resources import CONFIG_MAPS
-from ome.kube import Client, Informer
+from ome.selection import Runtime
+
+log = logging.getLogger("ome.admission.views")
 
 LOOKED_AT: Final = (
     o.SERVING_RUNTIMES,
@@ -23,6 +26,7 @@ LOOKED_AT: Final = (
     o.FINE_TUNED_WEIGHTS,
     o.ACCELERATOR_CLASSES,
 )
+"""The kinds that need a cache, besides the operator's ConfigMap ``inferenceservice-config``."""
 
 
 class Cache(Protocol):
@@ -56,6 +60,12 @@ class CachedView:
     def list(self, resource: Resource, namespace: str = "") -> list[Object]:
         return self._kinds[resource.group, resource.plural].list(namespace)
 
+    def runtimes(self, namespace: str) -> Sequence[Runtime]:
+        """Those of the namespace and of the cluster, ready for selection."""
+        local = self._kinds[o.GROUP, o.SERVING_RUNTIMES.plural].compiled(namespace)
+        cluster = self._kinds[o.GROUP, o.CLUSTER_SERVING_RUNTIMES.plural].compiled("")
+        return [*local, *cluster]
+
     def waiting_for(self) -> Iterable[str]:
         """The kinds that have not been read yet."""
         return [str(resource) for resource, cache in self._caches.items() if not cache.has_synced]
@@ -65,6 +75,7 @@ class _Kind:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._decoded: dict[Key, Object] = {}
+        self._compiled: dict[Key, Runtime | None] = {}
         cache.add_handler(self._forget)
 
     def get(self, key: Key) -> Object | None:
@@ -79,17 +90,26 @@ class _Kind:
         found = (self.get(key) for key in self._cache.keys(namespace))
         return [obj for obj in found if obj is not None]
 
+    def compiled(self, namespace: str) -> Sequence[Runtime]:
+        """Of a kind of runtimes. One that can't be read harms nobody but itself."""
+        found = []
+        for key in self._cache.keys(namespace):
+            if key not in self._compiled:
+                self._compiled[key] = self._compile(key)
+            runtime = self._compiled[key]
+            if runtime is not None:
+                found.append(runtime)
+        return found
+
+    def _compile(self, key: Key) -> Runtime | None:
+        obj = self.get(key)
+        try:
+            return None if obj is None else Runtime.of(obj)
+        except MISSHAPEN as error:
+            log.warning("runtime %s can't be read and is left out: %s", key, error)
+            return None
+
     def _forget(self, _event: str, old: Any, new: Any) -> None:
-        self._decoded.pop((new if new is not None else old).key, None)
-
-
-def informers(client: Client, namespace: str) -> dict[Resource, Informer]:
-    """What the view needs, not running yet. ``namespace`` is the operator's."""
-    found = {resource: Informer(client, resource) for resource in LOOKED_AT}
-    found[CONFIG_MAPS] = Informer(
-        client,
-        CONFIG_MAPS,
-        namespace,
-        field_selector=f"metadata.name={c.INFERENCE_SERVICE_CONFIG}",
-    )
-    return found
+        key = (new if new is not None else old).key
+        self._decoded.pop(key, None)
+        self._compiled.pop(key, None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from ome.apimachinery import names, pod_validation, quantity, workload_validation
+from ome.apimachinery import names, pod_validation, quantity, resources, workload_validation
 from ome.apimachinery import problems as p
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.jsonvalues import json_equal
@@ -26,6 +26,11 @@ _SECRET_KEYS: Final = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
 }
+_GENERIC: Final = ("admissionregistration.k8s.io", "apiextensions.k8s.io")
+_FINALIZERS_CHECKED: Final = frozenset(
+    v for v in vars(resources).values() if isinstance(v, Resource) and v.group not in _GENERIC
+)
+_STANDARD_FINALIZERS: Final = ("foregroundDeletion", "kubernetes", "orphan")
 _SERVICE_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 
 
@@ -66,8 +71,12 @@ def _metadata(resource: Resource, obj: Object, old: Object | None) -> Iterator[F
     yield from names.check_labels(meta.get("labels") or {}, "metadata.labels")
     yield from names.check_annotations(meta.get("annotations") or {}, "metadata.annotations")
     yield from _owners(meta.get("ownerReferences") or [])
-    for finalizer in meta.get("finalizers") or ():
+    for index, finalizer in enumerate(meta.get("finalizers") or ()):
         yield from p.all_invalid("metadata.finalizers", finalizer, names.label_key(finalizer))
+        known = "/" in finalizer or finalizer in _STANDARD_FINALIZERS
+        if resource in _FINALIZERS_CHECKED and not known:
+            yield p.invalid(f"metadata.finalizers[{index}]", finalizer, "name is neither a"
+                            " standard finalizer name nor is it fully qualified")  # fmt: skip
     if old is not None:
         yield from _metadata_update(meta, metadata(old))
 

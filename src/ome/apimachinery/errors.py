@@ -162,7 +162,7 @@ class Invalid(StatusError):  # noqa: N818
         return cls(
             f'{subject} "{name}" is invalid: {text}',
             details={
-                "name": name,
+                **({"name": name} if name else {}),
                 "kind": kind,
                 **({"group": group} if group else {}),
                 "causes": [

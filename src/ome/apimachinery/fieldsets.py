@@ -194,17 +194,17 @@ def _contains(a: Tree, b: Tree) -> bool:
 
 
 def paths(tree: Tree) -> Iterator[tuple[str, ...]]:
-    """Every path in the set, sorted."""
+    """Every path in the set: of one level first its members, then what is below them, sorted."""
     yield from _paths(tree, ())
 
 
 def _paths(tree: Tree, prefix: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    for element in sorted(tree):
-        if element != DOT:
-            path = (*prefix, element)
-            if is_member(tree[element]):
-                yield path
-            yield from _paths(tree[element], path)
+    elements = sorted(element for element in tree if element != DOT)
+    for element in elements:
+        if is_member(tree[element]):
+            yield (*prefix, element)
+    for element in elements:
+        yield from _paths(tree[element], (*prefix, element))
 
 
 def show_path(path: tuple[str, ...]) -> str:

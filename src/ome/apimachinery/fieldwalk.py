@@ -26,7 +26,17 @@ _MISSING: Final = object()
 _NOTHING: Final[Tree] = {}
 
 ZERO_STRUCTS: Final = frozenset(
-    {"metadata", "spec", "status", "strategy", "template", "updateStrategy", "containers"}
+    {
+        "containers",
+        "metadata",
+        "resources",
+        "scaleTargetRef",
+        "spec",
+        "status",
+        "strategy",
+        "template",
+        "updateStrategy",
+    }
 )
 """Members of Kubernetes' own kinds that exist, empty, before anybody writes them (in Go they are
 structs, not pointers). Nobody adds them, so nobody owns them."""
@@ -83,6 +93,8 @@ def fields_of(schema: Schema, value: Object, path: str = "") -> Tree:
             out["f:" + name] = {}
             continue
         child = schema.child(name) or DEDUCED
+        if isinstance(inner, list) and not inner and granular(child, inner):
+            continue  # no item is stated, and the list itself belongs to nobody
         if not inner or not granular(child, inner):
             out["f:" + name] = {}
             continue

@@ -1,8 +1,9 @@
 """JSON merge patch (RFC 7386) and JSON patch (RFC 6902), and the patches between two documents.
 
 Arguments are never changed. What a result shares with its arguments must be treated as read-only,
-as all objects are. A malformed patch raises ``BadRequest`` (400); a patch that can't be applied to
-this document raises ``Invalid`` (422), as the API server answers.
+as all objects are. What is no patch at all raises ``BadRequest`` (400); an operation that is
+wrong, or can't be applied to this document, raises ``Invalid`` (422), as the API server answers.
+As there, ``replace`` may name a member that does not exist yet.
 """
 
 from __future__ import annotations
@@ -65,13 +66,13 @@ def _checked(op: Any, index: int) -> Mapping[str, Any]:
         raise BadRequest(f"{where} must be an object")
     name = op.get("op")
     if name not in ("add", "remove", "replace", "move", "copy", "test"):
-        raise BadRequest(f"{where} has the unknown op {compact(name)}")
+        raise Invalid(f"{where} has the unknown op {compact(name)}")
     for field in ("path", *(("from",) if name in _NEEDS_FROM else ())):
         pointer = op.get(field)
         if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
-            raise BadRequest(f"{where} ({name}) needs '{field}': a JSON pointer such as /spec/a")
+            raise Invalid(f"{where} ({name}) needs '{field}': a JSON pointer such as /spec/a")
     if name in _NEEDS_VALUE and "value" not in op:
-        raise BadRequest(f"{where} ({name}) needs 'value'")
+        raise Invalid(f"{where} ({name}) needs 'value'")
     return op
 
 
@@ -164,7 +165,8 @@ def _replace(doc: Any, pointer: str, value: Any) -> Any:
     if not pointer:
         return value
     parent, last = _parent(doc, pointer)
-    _member(parent, last, pointer)
+    if not isinstance(parent, dict):
+        _member(parent, last, pointer)
     parent[last if isinstance(parent, dict) else int(last)] = value
     return doc
 

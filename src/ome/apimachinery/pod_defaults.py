@@ -50,7 +50,9 @@ def pod_spec(spec: Object) -> None:
     _text_default(spec, "restartPolicy", "Always")
     _text_default(spec, "schedulerName", "default-scheduler")
     spec.setdefault("securityContext", {})
-    spec.setdefault("terminationGracePeriodSeconds", 30)
+    grace = spec.setdefault("terminationGracePeriodSeconds", 30)
+    if isinstance(grace, int) and grace < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     # The older spelling mirrors the newer one, which wins.
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:

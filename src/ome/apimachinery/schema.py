@@ -12,6 +12,8 @@ Guarantees:
   not have to change, the result shares with it; if nothing changed they return the argument itself.
 * Defaults are filled only into objects that exist. A null is dropped where the schema does not say
   ``nullable`` and a default, if there is one, takes its place.
+* Empty lists and maps of Kubernetes' own kinds are dropped where they are not required, as the API
+  server stores them. Those of custom resources are left as they are.
 * Quantities of Kubernetes' own kinds are brought to their canonical spelling, as the API server
   stores them. Those of custom resources are left as they are.
 * Wrong types are left for :meth:`validate`; the other functions pass them through.
@@ -228,12 +230,13 @@ class Schema:
         return Schema({**target.raw, **siblings}, target._resolve, core=target.core)
 
     def default(self, obj: Object) -> Object:
-        """The object with defaults filled in, nulls dropped and quantities spelled canonically."""
+        """The object with defaults filled in, nulls and empty parts dropped, and quantities spelled
+        canonically."""
         result: Object = _fill(self, obj, fill=True)
         return result
 
     def canonical(self, obj: Object) -> Object:
-        """Like :meth:`default` but without filling in defaults."""
+        """Like :meth:`default` but without filling in defaults, and with what is stated empty."""
         result: Object = _fill(self, obj, fill=False)
         return result
 
@@ -307,6 +310,8 @@ def _fill_object(schema: Schema, value: Object, *, fill: bool) -> Object:
         if isinstance(inner, dict | list):
             child = schema.child(name)
             new = inner if child is None else _fill(child, inner, fill=fill)
+            if fill and not new and schema.core and _says_nothing(schema, name, child):
+                new = _DROP
         elif inner is None or name in quantities or "*" in quantities:
             child = schema.child(name)
             new = inner if child is None else _fill_value(child, inner, fill=fill)
@@ -326,6 +331,15 @@ def _fill_object(schema: Schema, value: Object, *, fill: bool) -> Object:
                 copied = copy_json(default)
                 out[name] = copied if child is None else _fill(child, copied, fill=True)
     return value if out is None else out
+
+
+def _says_nothing(schema: Schema, name: str, child: Schema | None) -> bool:
+    """Whether an empty list or map is the same as none, as in Go's types, which leave it out."""
+    if child is None or name in (schema.raw.get("required") or ()):
+        return False
+    return child.type == "array" or (
+        child.type == "object" and not child.properties and "additionalProperties" in child.raw
+    )
 
 
 def _fill_value(child: Schema, value: Any, *, fill: bool) -> Any:

@@ -119,9 +119,10 @@ def _merge_list(
         merged = [v for v in old if v not in gone]
         merged += [v for v in new if v not in merged]
     if order is None:
-        return merged
+        return _ordered(merged, new, old, schema)
     if not isinstance(order, list):
         raise BadRequest(f"{path}: {_ORDER}{key} must be a list")
+    _check_order(new, order, schema, path)
     return _ordered(merged, order, old, schema)
 
 
@@ -187,26 +188,40 @@ def _delete_values(result: Object, name: str, values: Any) -> None:
 def _ordered(merged: list[Any], order: list[Any], old: list[Any], schema: Schema) -> list[Any]:
     """``merged`` with the items that ``order`` names in that order.
 
-    Items that only the server has stay behind the neighbour that they followed.
+    An item that only the server has stays before a named one that it preceded; anything else that
+    is named, new items above all, comes first.
     """
-    name = schema.patch_merge_key
 
     def key(item: Any) -> str:
-        if name and isinstance(item, dict):
-            return compact(item.get(name))
-        return compact(item)
+        return _key_of(item, schema)
 
-    rank = {key(item): index for index, item in enumerate(order)}
+    rank = {key(item): index for index, item in reversed(list(enumerate(order)))}
     named = sorted((i for i in merged if key(i) in rank), key=lambda i: rank[key(i)])
-    result = list(named)
-    previous_keys = [key(i) for i in old]
-    for item in (i for i in merged if key(i) not in rank):
-        before = (
-            previous_keys[: previous_keys.index(key(item))]
-            if key(item) in previous_keys
-            else previous_keys
+    others = [i for i in merged if key(i) not in rank]
+    before = {key(item): index for index, item in reversed(list(enumerate(old)))}
+    result: list[Any] = []
+    while named and others:
+        place, wanted = before.get(key(others[0])), before.get(key(named[0]))
+        stays = place is not None and wanted is not None and place < wanted
+        result.append((others if stays else named).pop(0))
+    return [*result, *named, *others]
+
+
+def _check_order(new: list[Any], order: list[Any], schema: Schema, path: str) -> None:
+    """The items of a patch must stand in the order that the patch itself asks for."""
+    keys = [_key_of(item, schema) for item in order]
+    places = [
+        keys.index(key) if (key := _key_of(item, schema)) in keys else -1
+        for item in new
+        if not (isinstance(item, dict) and _PATCH in item)
+    ]
+    if -1 in places or places != sorted(places):
+        raise BadRequest(
+            f"{path}: the order in the patch's list doesn't match {_ORDER}{path.rpartition('.')[2]}"
         )
-        present = [key(i) for i in result]
-        at = next((present.index(k) + 1 for k in reversed(before) if k in present), 0)
-        result.insert(at, item)
-    return result
+
+
+def _key_of(item: Any, schema: Schema) -> str:
+    if schema.patch_merge_key and isinstance(item, dict):
+        return compact(item.get(schema.patch_merge_key))
+    return compact(item)

@@ -19,6 +19,9 @@ from typing import Any, BinaryIO
 
 from ome.cli.errors import CliError
 
+API_PORT = 11443
+GATEWAY_PORT = 11435
+"""Where ``ome up`` listens, or at the next free port, where nothing else was asked for."""
 _SOCKET_LIMIT = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 _LOCK_TRIES = 5
 
@@ -120,10 +123,16 @@ class Home:
         try:
             with self.lock.open("rb") as handle:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except BlockingIOError:
             return True
+        except PermissionError as error:
+            raise CliError(
+                "the data folder can't be read by this user",
+                where=str(self.root),
+                remedy="Choose another with --data DIR",
+            ) from error
         return False
 
     def read_state(self) -> dict[str, Any]:

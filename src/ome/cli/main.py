@@ -32,6 +32,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "The objects that OME would make for a service"),
     "validate": ("validate", "Check files against the schemas, without any server"),
     "crds": ("crds", "Print the CustomResourceDefinitions"),
+    "install": ("install", "Install OME on a cluster, or print what that would be"),
+    "uninstall": ("uninstall", "Remove OME from a cluster; services and CRDs stay"),
+    "operator": ("operator", "Run the controllers and webhooks for a cluster"),
+    "agent": ("agent", "Keep models on this node's disk, for a cluster"),
+    "doctor": ("doctor", "Has this machine what 'ome up' needs"),
     "kubeconfig": ("kubeconfig", "Print the path of the kubeconfig for kubectl"),
     "version": ("version", "Print the version"),
 }
@@ -106,7 +111,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.UsageError as error:
-        Output().error(f"{error.format_message().rstrip('.')}. See '{_path(error)} --help'")
+        said = error.format_message().rstrip(".")
+        Output().error(f"{said}{'' if said[-1:] == '?' else '.'} See '{_path(error)} --help'")
         return USAGE
     except click.ClickException as error:
         Output().error(error.format_message())

@@ -7,7 +7,9 @@ It is run again only when its inputs have changed (``stamp``).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from ome.apimachinery.objects import Object
 from ome.cli.home import Home, replace
 
 BUNDLE = "bundle.json"
+_PR_SET_PDEATHSIG = 1
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -66,5 +69,15 @@ def _raw(objects: list[Object]) -> list[msgspec.Raw]:
     return [msgspec.Raw(msgspec.json.encode(obj)) for obj in objects]
 
 
+def _end_with_parent() -> None:
+    """A killed ``ome up`` leaves no second writer of these files behind (Linux only)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 if __name__ == "__main__":
+    _end_with_parent()
     main(sys.argv[1])

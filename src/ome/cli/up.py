@@ -36,7 +36,7 @@ from ome.agent import NodeModelAgent
 from ome.apimachinery.objects import Object
 from ome.cli import bootstrap, prepare
 from ome.cli.errors import CliError
-from ome.cli.home import Home, replace
+from ome.cli.home import API_PORT, GATEWAY_PORT, Home, replace
 from ome.controllers import run_operator
 from ome.kube import Client
 from ome.standalone import node as machine
@@ -52,11 +52,11 @@ from ome.standalone.apiserver import (
 
 log = logging.getLogger("ome.up")
 
-API_PORT = 11443
-GATEWAY_PORT = 11435
 _PORT_TRIES = 50
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0
+PROGRESS_SECONDS = 1.0
+"""How often a download's progress is written: somebody is looking, and nobody else writes."""
 KEEP_PODS_SIGNAL = signal.SIGUSR1
 
 
@@ -75,10 +75,6 @@ class Started:
 
     state: Object
     seconds: float
-
-
-class Stopping(Exception):  # noqa: N818 - the way out of the task group, not an error
-    """The user asked to stop."""
 
 
 class _Admission:
@@ -115,7 +111,10 @@ async def run(
         lock.flush()
         home.state.unlink(missing_ok=True)
         stop = _Signals()
-        await _prepare(home)
+        await _prepare(home, stop)
+        if stop.asked.is_set():
+            on_stop(stop.keep_pods)
+            return
         async with _server(home, options) as (server, client, node):
             data = (home.root / "state" / prepare.BUNDLE).read_bytes()
             await bootstrap.install(client, msgspec.json.decode(data, type=prepare.Bundle))
@@ -175,8 +174,8 @@ class _Signals:
         self.asked.set()
 
 
-async def _prepare(home: Home) -> None:
-    """Runs ``prepare`` where its inputs have changed."""
+async def _prepare(home: Home, stop: _Signals) -> None:
+    """Runs ``prepare`` where its inputs have changed. It ends early when the user asks to stop."""
     bundle = home.root / "state" / prepare.BUNDLE
     wanted = [bundle, *(home.pki / n for n in ("ca.crt", "server.crt", "server.key", "token"))]
     if all(p.exists() for p in wanted):
@@ -185,10 +184,18 @@ async def _prepare(home: Home) -> None:
         if fresh and prepare.stamp().encode() in head:
             return
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ome.cli.prepare", str(home.root), stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "ome.cli.prepare", str(home.root)),
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for us to pass on
     )
-    _, said = await process.communicate()
-    if process.returncode:
+    working = asyncio.create_task(process.communicate())
+    asked = asyncio.create_task(stop.asked.wait())
+    await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not working.done():
+        process.kill()
+    _, said = await working
+    if process.returncode and not stop.asked.is_set():
         lines = said.decode(errors="replace").strip().splitlines() or ["no reason given"]
         raise CliError(f"preparing certificates and CRDs failed: {lines[-1]}", where=str(home.root))
 
@@ -255,11 +262,15 @@ async def _run_parts(
         home.models,
         host_path_map=_host_paths(home),
         namespace=bootstrap.NAMESPACE,
+        progress_every=PROGRESS_SECONDS,
+    )
+    operator = run_operator(
+        client, namespace=bootstrap.NAMESPACE, progress_seconds=PROGRESS_SECONDS
     )
     parts: dict[str, Coroutine[Any, Any, object]] = {
         "workload controllers": workloads.run(client),
         "node": node.run(),
-        "operator": run_operator(client, namespace=bootstrap.NAMESPACE),
+        "operator": operator,
         "model agent": agent.run(),
     }
     tasks = {asyncio.create_task(work, name=name) for name, work in parts.items()}

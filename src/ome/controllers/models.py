@@ -53,12 +53,20 @@ _PROGRESS_FIELDS = ("progress", "message")
 class Models:
     """The reconciler of one of the two kinds."""
 
-    def __init__(self, kind: str, client: Client, cluster: Cluster, events: Events) -> None:
+    def __init__(
+        self,
+        kind: str,
+        client: Client,
+        cluster: Cluster,
+        events: Events,
+        progress_seconds: float = PROGRESS_SECONDS,
+    ) -> None:
         self.kind = kind
         self._resource, self._finalizer = _KINDS[kind]
         self._client = client
         self._cluster = cluster
         self._events = events
+        self._progress_seconds = progress_seconds
         self._written: dict[Key, float] = {}
 
     async def reconcile(self, key: Key) -> Result | None:
@@ -147,7 +155,8 @@ class Models:
         key = key_of(model)
         clock = asyncio.get_running_loop().time()
         if _only_progress(old, status):
-            wait = self._written.get(key, -PROGRESS_SECONDS) + PROGRESS_SECONDS - clock
+            every = self._progress_seconds
+            wait = self._written.get(key, -every) + every - clock
             if wait > 0:
                 return Result(wait)
         try:

@@ -29,7 +29,7 @@ from ome.apimachinery.objects import Key, key_of
 from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
 from ome.controllers.cluster import Cluster, service_of
 from ome.controllers.inferenceservice import InferenceServices
-from ome.controllers.models import Models, drop_report
+from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
 from ome.controllers.plan import OPTIONAL
 from ome.kube import Client, Controller, Events, KubeError
 from ome.rendering import Capabilities
@@ -48,7 +48,12 @@ MODEL_WORKERS = 4
 
 
 class Operator:
-    """Composed but not running; :meth:`run` works until cancelled."""
+    """Composed but not running; :meth:`run` works until cancelled.
+
+    Its two halves can be run apart, for replicas of which one leads: :meth:`watch` keeps the caches
+    and writes nothing, :meth:`lead` acts. Who has watched can lead without a gap; who has led may
+    lead again. ``on_controllers`` is given the controllers of each term before they run.
+    """
 
     def __init__(
         self,
@@ -57,14 +62,26 @@ class Operator:
         namespace: str = "ome",
         http: ClientSession | None = None,
         capabilities: Capabilities | None = None,
+        on_controllers: Callable[[list[Controller]], None] | None = None,
+        progress_seconds: float = PROGRESS_SECONDS,
     ) -> None:
         self._client = client
         self._http = http
         self._own_http: ClientSession | None = None
-        self.cluster = Cluster(client, namespace)
-        self.events = Events(client, "ome")
-        self._given = capabilities
+        self._capabilities = capabilities
+        self._on_controllers = on_controllers or (lambda _controllers: None)
+        self._progress_seconds = progress_seconds
+        self._led = False
         self._look = asyncio.Event()
+        self._kinds_known = asyncio.Event()
+        self.cluster = Cluster(client, namespace)
+        self._prepare()
+        self._connect()
+
+    def _prepare(self) -> None:
+        """What one term of leadership needs. Until it begins, keys gather in the queues."""
+        client = self._client
+        self.events = Events(client, "ome")
         self.reconciler = InferenceServices(client, self.cluster, self.events, http=self._session)
         self.reconciler.look_for_kinds = self._look.set
         self.services = Controller(
@@ -74,7 +91,7 @@ class Operator:
         self.models = {
             kind: Controller(
                 kind.lower(),
-                Models(kind, client, self.cluster, self.events).reconcile,
+                Models(kind, client, self.cluster, self.events, self._progress_seconds).reconcile,
                 workers=MODEL_WORKERS,
             )
             for kind in self.cluster.models
@@ -83,7 +100,10 @@ class Operator:
             "acceleratorclass", Accelerators(client, self.cluster).reconcile, workers=1
         )
         self.reports = Controller("nodereport", self._drop_report, workers=1)
-        self._connect()
+        self._on_controllers(self.controllers())
+
+    def controllers(self) -> list[Controller]:
+        return [self.services, *self.models.values(), self.accelerators, self.reports]
 
     async def _drop_report(self, key: Key) -> None:
         await drop_report(self._client, self.cluster, key)
@@ -100,31 +120,63 @@ class Operator:
 
     async def run(self) -> None:
         """Fills the caches, then works until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.watch(), name="caches")
+            await self.synced()
+            await self.lead()
+
+    async def watch(self) -> None:
+        """Keeps the caches, until cancelled. What a server refuses is tried again for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for informer in self.cluster.informers():
+                tasks.create_task(informer.run(), name=f"watch {informer.resource}")
+            await self._watch_kinds(tasks, self._capabilities or await self._discover())
+            self._kinds_known.set()
+            tasks.create_task(self._look_for_kinds(tasks), name="look for kinds")
+
+    async def synced(self) -> None:
+        """Waits until the caches have been filled once."""
+        await self.cluster.synced()
+        await self._kinds_known.wait()
+
+    async def lead(self) -> None:
+        """Acts, until cancelled. The caches must be filled, and kept by :meth:`watch`."""
+        if self._led:
+            self._prepare()
+            self._enqueue_all()
+        self._led = True
+        log.info("caches are filled: %d services", len(self.cluster.services))
         try:
             async with asyncio.TaskGroup() as tasks:
-                for informer in self.cluster.informers():
-                    tasks.create_task(informer.run(), name=f"watch {informer.resource}")
-                await self._watch_kinds(tasks, self._given or await self._discover())
-                await self.cluster.synced()
-                log.info("caches are filled: %d services", len(self.cluster.services))
-                for controller in (
-                    self.services,
-                    *self.models.values(),
-                    self.accelerators,
-                    self.reports,
-                ):
+                for controller in self.controllers():
                     tasks.create_task(controller.run(), name=controller.name)
-                tasks.create_task(self._look_for_kinds(tasks), name="look for kinds")
         finally:
             await self.reconciler.close()
             await self.events.close()
-            if self._own_http is not None:
-                await self._own_http.close()
+            session, self._own_http = self._own_http, None
+            if session is not None:
+                await session.close()
+
+    def _enqueue_all(self) -> None:
+        self._everything_changed()
+        for kind, informer in self.cluster.models.items():
+            for key in informer.keys():  # noqa: SIM118 - a method of informers
+                self.models[kind].enqueue(key)
+        for key in self.cluster.reports.keys():  # noqa: SIM118 - a method of informers
+            self.reports.enqueue(Key("", key.name))
+        for key in self.cluster.accelerators.keys():  # noqa: SIM118 - a method of informers
+            self.accelerators.enqueue(key)
 
     # -- kinds that a cluster may lack --------------------------------------------------------
 
     async def _discover(self) -> Capabilities:
-        discovery = await self._client.discover(refresh=True)
+        """Which of the kinds that a cluster may lack are there; none where it can't be asked now:
+        a service that needs one asks again."""
+        try:
+            discovery = await self._client.discover(refresh=True)
+        except (KubeError, StatusError) as error:
+            log.warning("can't look which kinds the cluster has: %s", error)
+            return self.cluster.capabilities
         return Capabilities(frozenset(kind for kind in OPTIONAL if discovery.has(kind)))
 
     async def _watch_kinds(self, tasks: asyncio.TaskGroup, found: Capabilities) -> None:
@@ -141,11 +193,7 @@ class Operator:
         """While a service waits for a kind, looks whether it was installed in the meantime."""
         while True:
             await self._look.wait()
-            try:
-                found = await self._discover()
-            except (KubeError, StatusError) as error:
-                log.warning("can't look which kinds the cluster has: %s", error)
-                found = self.cluster.capabilities
+            found = await self._discover()
             if found.kinds - self.cluster.capabilities.kinds:
                 log.info("new kinds: %s", ", ".join(sorted(str(kind) for kind in found.kinds)))
                 await self._watch_kinds(tasks, found)
@@ -270,10 +318,19 @@ async def run_operator(
     namespace: str = "ome",
     http: ClientSession | None = None,
     capabilities: Capabilities | None = None,
+    progress_seconds: float = PROGRESS_SECONDS,
 ) -> None:
     """Runs all controllers of OME until cancelled.
 
     ``namespace`` is where the configuration and the nodes' reports are. ``http`` is used to ask
-    services for their first answer.
+    services for their first answer; ``progress_seconds`` is how often a model's status follows its
+    download.
     """
-    await Operator(client, namespace=namespace, http=http, capabilities=capabilities).run()
+    operator = Operator(
+        client,
+        namespace=namespace,
+        http=http,
+        capabilities=capabilities,
+        progress_seconds=progress_seconds,
+    )
+    await operator.run()

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ome.kube.discovery import Discovery
 
 PAGE_SIZE = 500
+_METADATA = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON}"
+_METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
 _RESTARTS = 3
 
 
@@ -201,8 +203,9 @@ class Client(Requests):
         label_selector: str = "",
         field_selector: str = "",
         limit: int = PAGE_SIZE,
+        metadata_only: bool = False,
     ) -> AsyncGenerator[tuple[wire.RawList, bool], None]:
-        """The pages of a list, undecoded.
+        """The pages of a list, undecoded; of each object the metadata alone if asked for.
 
         The flag marks a first page: what came before it is void, because a continue token expired
         (410) and the list starts over. The last restart asks for everything in one page.
@@ -218,7 +221,14 @@ class Client(Requests):
                         params["limit"] = str(limit)
                     if token:
                         params["continue"] = token
-                    body = await self._send("list", "GET", str(resource), path, params=params)
+                    body = await self._send(
+                        "list",
+                        "GET",
+                        str(resource),
+                        path,
+                        params=params,
+                        accept=_METADATA_LIST if metadata_only else JSON,
+                    )
                     page = self._decoded(body, wire.decode_list)
                     yield page, not token
                     token = page.metadata.continue_
@@ -269,6 +279,7 @@ class Client(Requests):
         bookmarks: bool = True,
         initial_events: bool = False,
         timeout_seconds: int | None = None,
+        metadata_only: bool = False,
     ) -> AsyncGenerator[wire.RawEvent, None]:
         """A watch whose objects stay bytes. An ERROR event is raised as its StatusError."""
         params = {"watch": "true", **_selectors(label_selector, field_selector)}
@@ -286,6 +297,7 @@ class Client(Requests):
             str(resource),
             _path(resource, namespace, collection=True),
             params=params,
+            accept=_METADATA if metadata_only else JSON,
             idle_timeout=timeout_seconds + 30 if timeout_seconds else None,
         )
         async with aclosing(chunks):

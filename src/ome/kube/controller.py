@@ -20,6 +20,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 
@@ -54,6 +55,9 @@ class Outcome(Enum):
 Reconcile = Callable[[Key], Awaitable[Result | None]]
 ReconcileObserver = Callable[[str, Key, Outcome, float], None]
 """Called after each call with controller name, key, outcome and seconds."""
+
+CURRENT: ContextVar[tuple[str, Key] | None] = ContextVar("ome.kube.controller", default=None)
+"""Controller and key that the running task works on, for log lines."""
 
 
 class Controller:
@@ -106,9 +110,11 @@ class Controller:
                 return
             begin = time.perf_counter()
             outcome = Outcome.CANCELLED
+            CURRENT.set((self.name, key))
             try:
                 outcome = await self._once(key)
             finally:
+                CURRENT.set(None)
                 self.queue.done(key)
                 if self.observer is not None:
                     self.observer(self.name, key, outcome, time.perf_counter() - begin)

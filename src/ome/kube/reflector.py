@@ -68,7 +68,7 @@ class ReflectorStats:
 class Reflector:
     """``streaming``: ask for a streaming list (WatchList) first; a server that refuses it, or does
     not know it, gets plain lists from then on. Lists are the default: they cost the same here and
-    every server has them."""
+    every server has them. ``metadata_only``: nothing but the objects' metadata is read."""
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class Reflector:
         field_selector: str = "",
         transform: Transform | None = None,
         streaming: bool = False,
+        metadata_only: bool = False,
         watch_seconds: tuple[int, int] = (300, 600),
         relist_jitter: float = 1.0,
         backoff: Backoff | None = None,
@@ -94,6 +95,7 @@ class Reflector:
         self._field_selector = field_selector
         self._transform = transform
         self._streaming = streaming
+        self._metadata_only = metadata_only
         self._watch_seconds = watch_seconds
         self._relist_jitter = relist_jitter
         self._backoff = backoff or Backoff()
@@ -132,6 +134,7 @@ class Reflector:
             self._namespace,
             label_selector=self._label_selector,
             field_selector=self._field_selector,
+            metadata_only=self._metadata_only,
         )
         async with aclosing(pages):
             async for page, first in pages:
@@ -159,6 +162,7 @@ class Reflector:
             resource_version=self._position,
             initial_events=initial is not None,
             timeout_seconds=random.randint(*self._watch_seconds),
+            metadata_only=self._metadata_only,
         )
         patience = _STREAMING_PATIENCE if initial is not None else None
         try:

@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import time
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -86,6 +87,9 @@ class WorkQueue(Generic[K]):
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
         self._closed = False
+        self.observer: Callable[[float], None] | None = None
+        """Called with the seconds that a key was ready before it was handed out."""
+        self._since: dict[K, float] = {}
 
     # -- putting in ---------------------------------------------------------------------------
 
@@ -97,6 +101,8 @@ class WorkQueue(Generic[K]):
         if key in self._dirty:
             return
         self._dirty.add(key)
+        if self.observer is not None:
+            self._since[key] = time.perf_counter()
         if key not in self._working:
             self._ready.append(key)
             self._wake()
@@ -155,6 +161,9 @@ class WorkQueue(Generic[K]):
         self._dirty.discard(key)
         self._working.add(key)
         self._idle.clear()
+        since = self._since.pop(key, None)
+        if since is not None and self.observer is not None:
+            self.observer(time.perf_counter() - since)
         return key
 
     def done(self, key: K) -> None:
@@ -178,6 +187,7 @@ class WorkQueue(Generic[K]):
         if drop:
             self._dirty.clear()
             self._ready.clear()
+            self._since.clear()
         while self._getters:
             self._wake()
 

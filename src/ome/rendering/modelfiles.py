@@ -31,13 +31,20 @@ def model_files(model: Object, namespace: str) -> ModelFiles:
         return claim_files(uri, storage.get("path") or c.MODEL_STORE_PATH, volume_name, namespace)
     kind = model.get("kind") or "ClusterBaseModel"
     model_namespace = metadata(model).get("namespace") or ""
-    path = storage.get("path") or names.default_model_path(kind, model_namespace, name)
+    path = storage.get("path") or _own_path(uri)
+    path = path or names.default_model_path(kind, model_namespace, name)
     return ModelFiles(
         path=path,
         volume={"name": volume_name, "hostPath": {"path": path, "type": ""}},
         mount={"name": volume_name, "mountPath": path, "readOnly": True},
         node_label=names.model_label(model_namespace if kind == "BaseModel" else "", name),
     )
+
+
+def _own_path(uri: str) -> str:
+    """Files that are on the node already stay where they are: ``local:///absolute/path``."""
+    path = uri.removeprefix("local://")
+    return path.rstrip("/") if path != uri and path.startswith("/") else ""
 
 
 def claim_files(

@@ -36,6 +36,7 @@ async def json_patch(run: Run) -> None:
         "move": [{"op": "move", "from": "/data/copied", "path": "/data/moved"}],
         "unknown op": [{"op": "jump", "path": "/data/a"}],
         "not a list": {"op": "add"},
+        "not an object": ["x"],
         "no path": [{"op": "add", "value": "1"}],
         "bad value": [{"op": "add", "path": "/data/n", "value": 5}],
         "rename": [{"op": "replace", "path": "/metadata/name", "value": "two"}],
@@ -92,11 +93,15 @@ async def strategic_patch(run: Run) -> None:
     cases: dict[str, Any] = {
         "container by name": spec(containers=[{"name": "main", "image": "other:1"}]),
         "env by name": spec(containers=[{"name": "main", "env": [{"name": "C", "value": "3"}]}]),
-        "env deleted": spec(containers=[{"name": "main", "env": [{"name": "A", "$patch": "delete"}]}]),
+        "env deleted": spec(containers=[
+            {"name": "main", "env": [{"name": "A", "$patch": "delete"}]}]),
         "container added": spec(containers=[container("third")]),
         "container deleted": spec(containers=[{"name": "third", "$patch": "delete"}]),
         "order": spec(**{"$setElementOrder/containers": [{"name": "side"}, {"name": "main"}],
-                         "containers": [{"name": "main"}, {"name": "side"}]}),
+                         "containers": [{"name": "side"}, {"name": "main"}]}),
+        "order differs": spec(**{
+            "$setElementOrder/containers": [{"name": "side"}, {"name": "main"}],
+            "containers": [{"name": "main"}, {"name": "side"}]}),
         "replace list": spec(containers=[container("only"), {"$patch": "replace"}]),
         "null": spec(terminationGracePeriodSeconds=None),
         "volumes retain keys": spec(volumes=[{"name": "v", "emptyDir": {}}]),
@@ -164,7 +169,8 @@ async def apply(run: Run) -> None:
     await run("required missing at creation", "PATCH", run.path(WIDGETS, "new"),
               widget("new", {"color": "red"}), media=APPLY_PATCH, fieldManager="m")  # fmt: skip
     await run("uid at creation", "PATCH", run.path(WIDGETS, "new"),
-              widget("new", {"size": 1}, uid="0-0"), media=APPLY_PATCH, fieldManager="m")  # fmt: skip
+              widget("new", {"size": 1}, uid="0-0"), media=APPLY_PATCH,
+              fieldManager="m")  # fmt: skip
     await run("not YAML", "PATCH", path, b"{a: [", media=APPLY_PATCH, fieldManager="m")
     await run("update takes over", "PATCH", path, {"spec": {"size": 7}}, media=MERGE_PATCH,
               fieldManager="upd")  # fmt: skip
@@ -172,6 +178,13 @@ async def apply(run: Run) -> None:
     await run("stale", "PATCH", path, widget("one", {"size": 7}, resourceVersion="1"),
               media=APPLY_PATCH, fieldManager="two")  # fmt: skip
     await run("at the end", "GET", path)
+    alone = run.path(WIDGETS, "alone")
+    full = {"size": 1, "parts": [{"name": "x"}], "words": ["a"], "limits": {"a": "b"}}
+    empty: Object = {"size": 1, "parts": [], "words": [], "limits": {}}
+    for label, spec in (("full", full), ("gone", {"size": 1}), ("empty", empty),
+                        ("full again", full), ("emptied", empty)):  # fmt: skip
+        await run(f"alone {label}", "PATCH", alone, widget("alone", spec), media=APPLY_PATCH,
+                  fieldManager="m")  # fmt: skip
 
 
 async def apply_builtin(run: Run) -> None:
@@ -183,6 +196,7 @@ async def apply_builtin(run: Run) -> None:
     ports = [{"containerPort": 80}]
     main = container(env=[{"name": "A", "value": "1"}], ports=ports,
                      resources={"limits": {"cpu": "1000m", "memory": "1024Mi"}})  # fmt: skip
+    main["volumeMounts"] = []  # says nothing
     await send("created", "one", deployment("web", main, replicas=2))
     await send("again", "one", deployment("web", main, replicas=2))
     sidecar = {

@@ -1,8 +1,16 @@
 """One run of a scenario against one server, and what is compared of it.
 
 A scenario is an async function of a :class:`Run`. It sends requests through the run, which notes
-every answer in normal form: what must differ from server to server and from second to second (uids,
-times, revisions, tokens) is replaced by what kind of thing it is, so that presence still counts.
+every answer in normal form, so that what must differ does not count:
+
+* uids, times, revisions, tokens and addresses are replaced by what kind of thing they are;
+* managedFields and causes are sorted, and so are verbs and subresources in discovery;
+* the words of a refusal count only where clients act on them (see ``WORDS``): elsewhere each
+  server has its own. Always compared are code, reason, what the details name, and of every cause
+  the field and the reason;
+* "some validation rules were not checked" is no cause, and an empty ``details`` or ``continue``
+  says nothing;
+* where one server accepts and the other refuses, that alone is the difference.
 """
 
 from __future__ import annotations
@@ -15,6 +23,11 @@ from tests.cluster.wire import Answer, Api
 
 Scenario = Callable[["Run"], Awaitable[None]]
 Object = dict[str, Any]
+Difference = tuple[str, Any, Any]
+ABSENT = "<absent>"
+
+WORDS = frozenset({"AlreadyExists", "Conflict", "Expired", "Forbidden", "NotFound"})
+"""Reasons whose messages are the same on both servers."""
 
 _OPAQUE = {
     "uid": "<uid>",
@@ -25,9 +38,9 @@ _OPAQUE = {
     "resourceVersion": "<revision>",
     "continue": "<token>",
     "clusterIP": "<ip>",
-    "hash": "<hash>",
 }
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_RECORD = re.compile(r"in record \(\w+\)")
 
 
 class Run:
@@ -39,7 +52,7 @@ class Run:
         self.notes: dict[str, Any] = {}
 
     def path(self, kind: str, name: str = "", sub: str = "") -> str:
-        """``configmaps`` or ``apps/v1/deployments`` (``-`` as group: not namespaced core)."""
+        """``kind`` is ``configmaps`` or, of a group, ``apps/v1/deployments``."""
         *group, plural = kind.split("/")
         root = f"/apis/{'/'.join(group)}" if group else "/api/v1"
         return "/".join(p for p in (f"{root}/namespaces/{self.namespace}", plural, name, sub) if p)
@@ -49,7 +62,7 @@ class Run:
     ) -> Answer:
         """Send a request and note the answer under ``label``."""
         answer = await self.api.call(method, path, body, **more)
-        self.note(label, {"status": answer.status, "body": answer.body, "warn": answer.warnings})
+        self.note_answer(label, answer)
         return answer
 
     async def quiet(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
@@ -58,50 +71,83 @@ class Run:
         assert answer.ok, f"{self.api.name}: {method} {path}: {answer}"
         return answer
 
-    async def watch(self, label: str, path: str, count: int, **query: str) -> list[Any]:
-        events = await self.api.watch(path, count=count, **query)
-        self.note(label, events)
-        return events
+    def note_answer(self, label: str, answer: Answer) -> None:
+        body = answer.body
+        if isinstance(body, dict) and body.get("status") == "Failure":
+            body = _refusal(body)
+        self.note(label, {"status": answer.status, "body": body, "warn": answer.warnings})
 
     def note(self, label: str, value: Any) -> None:
         assert label not in self.notes, f"label {label} is used twice"
         self.notes[label] = normal(value)
 
 
+def _refusal(status: Object) -> Object:
+    details = dict(status.get("details") or {})
+    causes = {(c.get("field", ""), c.get("reason", "")) for c in details.pop("causes", ())}
+    out: Object = {"reason": status.get("reason"), "code": status["code"], **details}
+    out["causes"] = sorted(f"{f}: {r}" for f, r in causes if f != "<nil>")
+    if status.get("reason") in WORDS:
+        out["message"] = _RECORD.sub("in record (<revision>)", status["message"])
+    return out
+
+
 def normal(value: Any, key: str = "") -> Any:
     """A value in the form in which it is compared."""
     if isinstance(value, dict):
         if key == "metadata" and "managedFields" in value:
-            entries = sorted(value["managedFields"], key=_entry_order)
-            value = {**value, "managedFields": entries}
-        return {k: normal(v, k) for k, v in value.items()}
+            value = {**value, "managedFields": _by_owner(value["managedFields"])}
+        return {k: normal(v, k) for k, v in value.items() if (k, v) != ("continue", "")}
     if isinstance(value, list):
-        if key == "causes":
-            value = sorted(value, key=lambda c: (c.get("field", ""), c.get("message", "")))
+        if key == "verbs":
+            return sorted(value)
+        if key == "subresources":
+            value = sorted(value, key=lambda s: str(s["subresource"]))
         return [normal(v) for v in value]
     if isinstance(value, str) and value:
         return _OPAQUE.get(key) or _UUID.sub("<uid>", value)
     return value
 
 
-def _entry_order(entry: Object) -> tuple[str, ...]:
-    return tuple(str(entry.get(k, "")) for k in ("manager", "operation", "subresource"))
+def _by_owner(entries: list[Object]) -> Object:
+    """managedFields by manager, operation and subresource."""
+    return {
+        f"{e.get('manager')} {e.get('operation')} {e.get('subresource', '')}".strip(): e
+        for e in entries
+    }
 
 
-def differences(real: Any, ours: Any, where: str = "") -> list[tuple[str, Any, Any]]:
-    """Where two normal values differ: path, the real server's, the embedded server's."""
+def differences(real: dict[str, Any], ours: dict[str, Any]) -> list[Difference]:
+    """Where the notes of two runs differ: place, the real server's, the embedded server's."""
+    found: list[Difference] = []
+    for label in sorted({*real, *ours}):
+        a, b = real.get(label, ABSENT), ours.get(label, ABSENT)
+        codes = [n.get("status") if isinstance(n, dict) else None for n in (a, b)]
+        if all(isinstance(c, int) for c in codes) and codes[0] != codes[1]:
+            real_words, our_words = (f"{n['status']} {_reason(n)}".strip() for n in (a, b))
+            found.append((f"/{label}/status", real_words, our_words))
+        else:
+            found += compare(a, b, f"/{label}")
+    return found
+
+
+def _reason(note: Object) -> str:
+    body = note.get("body")
+    return str(body.get("reason") or "") if isinstance(body, dict) else ""
+
+
+def compare(real: Any, ours: Any, where: str) -> list[Difference]:
+    """Where two normal values differ."""
     if isinstance(real, dict) and isinstance(ours, dict):
         return [
             found
             for name in sorted({*real, *ours})
-            for found in differences(
-                real.get(name, "<absent>"), ours.get(name, "<absent>"), f"{where}/{name}"
-            )
+            for found in compare(real.get(name, ABSENT), ours.get(name, ABSENT), f"{where}/{name}")
         ]
     if isinstance(real, list) and isinstance(ours, list) and len(real) == len(ours):
         return [
             found
             for index, (a, b) in enumerate(zip(real, ours, strict=True))
-            for found in differences(a, b, f"{where}/{index}")
+            for found in compare(a, b, f"{where}/{index}")
         ]
     return [] if real == ours and type(real) is type(ours) else [(where, real, ours)]

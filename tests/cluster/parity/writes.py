@@ -31,6 +31,8 @@ async def create(run: Run) -> None:
     await run("no kind", "POST", maps, {"metadata": {"name": "two"}})
     await run("not JSON", "POST", maps, b"{nonsense")
     await run("empty", "POST", maps, b"")
+    await run("odd finalizer of a custom kind", "POST", run.path(WIDGETS),
+              widget("odd", finalizers=["odd"]))  # fmt: skip
     await run("a list", "POST", maps, [])
     await run("no such media", "POST", maps, config_map("two"), media="text/csv")
     await run("no namespace", "POST", "/api/v1/configmaps", config_map("two"))
@@ -46,7 +48,7 @@ async def create(run: Run) -> None:
     await run("manager too long", "POST", maps, config_map("managed2"), fieldManager=long)
     yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: yaml}\ndata: {k: v}\n"
     await run("yaml", "POST", maps, yaml, media="application/yaml")
-    await run("numbers as data", "POST", maps, config_map("two", {"a": 1}))
+    await run("numbers as data", "POST", maps, config_map("three", {"a": 1}))
     await run("null data", "POST", maps, {**config_map("nulls"), "data": None})
     await run("null value", "POST", maps, config_map("null-value", {"a": None, "b": "c"}))
     await run("generation is the server's", "POST", maps, config_map("gen", generation=7))
@@ -170,7 +172,8 @@ async def builtin(run: Run) -> None:
     await run("binding", "POST", run.path(f"{rbac}/rolebindings"), {
         "apiVersion": rbac, "kind": "RoleBinding", "metadata": {"name": "r"},
         "subjects": [{"kind": "ServiceAccount", "name": "sa", "namespace": "default"}],
-        "roleRef": {"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"}})  # fmt: skip
+        "roleRef": {"kind": "Role", "name": "r",
+                    "apiGroup": "rbac.authorization.k8s.io"}})  # fmt: skip
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",

@@ -172,7 +172,6 @@ def test_containers(fields, expected):
          "spec.tolerations[0].operator: Invalid value"),
         ({"tolerations": [{"key": "a", "effect": "X"}]}, "spec.tolerations[0].effect: Unsupported"),
         ({"nodeSelector": {"a": "b c"}}, "spec.nodeSelector: Invalid value"),
-        ({"terminationGracePeriodSeconds": -1}, "spec.terminationGracePeriodSeconds: Invalid"),
         ({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
             "nodeSelectorTerms": []}}}}, "spec.affinity.nodeAffinity.required"),
         ({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {

@@ -103,7 +103,6 @@ def test_fields_of_a_configuration():
                 'k:{"name":"é\\""}': {
                     ".": {},
                     "f:args": {},
-                    "f:env": {},
                     "f:name": {},
                     "f:ports": {
                         'k:{"containerPort":80,"protocol":"TCP"}': {".": {}, "f:containerPort": {}},

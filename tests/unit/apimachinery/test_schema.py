@@ -145,8 +145,9 @@ def test_unknown_fields_are_pruned_and_named():
          " '^[a-z]+$'"),
         ({"name": "abcdef"}, "spec.name: Too long: may not be more than 5 characters"),
         ({"when": "yesterday"}, 'spec.when: Invalid value: "yesterday": spec.when in body must be'
-         " of type date-time"),
-        ({"blob": "%"}, 'spec.blob: Invalid value: "%": spec.blob in body must be of type byte'),
+         ' of type date-time: "yesterday"'),
+        ({"blob": "%"}, 'spec.blob: Invalid value: "%": spec.blob in body must be'
+         ' of type byte: "%"'),
         ({"ios": []}, 'spec.ios: Invalid value: "array": spec.ios in body must be of type integer'
          ' or string: "array"'),
         ({"ports": [{}]}, "spec.ports[0].port: Required value"),

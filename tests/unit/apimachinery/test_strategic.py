@@ -38,7 +38,7 @@ def test_lists_of_objects_merge_by_key():
     out = merged(DOC, patch)
     assert names(out["containers"]) == ["a", "b"]
     assert out["containers"][0]["image"] == "a:2"
-    assert names(out["containers"][0]["env"]) == ["X", "Y"]
+    assert names(out["containers"][0]["env"]) == ["Y", "X"]  # new items come first
     assert out["containers"][0]["args"] == ["1", "2"]
 
 

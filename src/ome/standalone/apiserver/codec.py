@@ -30,7 +30,13 @@ class TooLarge(StatusError):  # noqa: N818 - reads as the state it reports
     reason = "RequestEntityTooLarge"
 
 
-_decode = msgspec.json.Decoder().decode
+def _number(text: str) -> int | float:
+    """A number with a point or an exponent; whole ones are stored and shown without, as Go does."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < 1e21 else value
+
+
+_decode = msgspec.json.Decoder(float_hook=_number).decode
 encode = msgspec.json.Encoder().encode
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from ome.standalone.apiserver.core import Core
 from ome.standalone.apiserver.engine import Call
 from ome.standalone.apiserver.kinds import Kind
-from ome.standalone.apiserver.requests import Query, Target
+from ome.standalone.apiserver.requests import MAX_MANAGER, Query, Target
 
 
 @dataclass
@@ -26,10 +26,10 @@ class Context:
     def call(self) -> Call:
         """What a write of this request needs to know; its warnings go into the answer."""
         agent = self.request.headers.get("User-Agent", "")
-        manager = self.query.text("fieldManager") or agent.partition("/")[0] or "unknown"
+        manager = self.query.manager() or agent.partition("/")[0] or "unknown"
         return Call(
             user=self.user,
-            manager=manager[:128],
+            manager=manager[:MAX_MANAGER],
             dry_run=self.query.dry_run(),
             validation=self.query.validation(),
             force=self.query.flag("force"),

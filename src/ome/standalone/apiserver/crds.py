@@ -15,7 +15,7 @@ from functools import partial
 from ome.apimachinery import names
 from ome.apimachinery.errors import FieldError, MethodNotAllowed, NotFound, StatusError
 from ome.apimachinery.objects import Object, Resource, is_deleting
-from ome.standalone.apiserver import celrules, lifecycle
+from ome.standalone.apiserver import celrules, crdschema, lifecycle
 from ome.standalone.apiserver.codec import decode_stored, encode
 from ome.standalone.apiserver.engine import Call, Engine
 from ome.standalone.apiserver.kinds import Column, Kind, ScalePaths
@@ -260,6 +260,8 @@ def _check_versions(versions: list[Object]) -> list[FieldError]:
         if schema.get("type") != "object":
             where = f"{where}.schema.openAPIV3Schema.type"
             problems.append(FieldError(where, "Invalid value: must be object at the root"))
+        else:
+            problems += crdschema.problems(schema, f"{where}.schema.openAPIV3Schema")
     return problems
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from ome.apimachinery.objects import Object
 from ome.standalone.apiserver.codec import encode
 from ome.standalone.apiserver.http import respond
-from ome.standalone.apiserver.kinds import ALL_VERBS, Kind
+from ome.standalone.apiserver.kinds import Kind
 from ome.standalone.apiserver.registry import Registry
 from ome.standalone.apiserver.requests import negotiate
 from ome.standalone.apiserver.reviews import REVIEWS
@@ -148,7 +148,7 @@ class Documents:
             "metadata": {},
             "items": [
                 {
-                    "metadata": {"name": group, "creationTimestamp": None},
+                    "metadata": {"name": group},
                     "versions": [
                         {
                             "version": version,
@@ -178,7 +178,7 @@ def _legacy(kind: Kind) -> Object:
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.resource.kind,
-        "verbs": list(ALL_VERBS),
+        "verbs": list(kind.verbs),
     }
     if kind.short_names:
         entry["shortNames"] = list(kind.short_names)
@@ -197,8 +197,10 @@ def _legacy_subresource(kind: Kind, name: str) -> Object:
         "verbs": list(verbs),
     }
     if sub_kind:
-        entry["group"] = group
-        entry["version"] = version
+        own = kind.resource
+        if (group, version) != (own.group, own.version):
+            entry["group"] = group
+            entry["version"] = version
     return entry
 
 
@@ -209,7 +211,7 @@ def _aggregate(kind: Kind) -> Object:
         "responseKind": _gvk(resource.group, resource.version, resource.kind),
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": list(ALL_VERBS),
+        "verbs": list(kind.verbs),
     }
     if kind.short_names:
         entry["shortNames"] = list(kind.short_names)

@@ -37,6 +37,7 @@ from ome.standalone.apiserver.store import Entry, Stale, Store
 log = logging.getLogger(__name__)
 
 NAMESPACE_BUCKET = "/namespaces"
+PROTECTED_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
 _ATTEMPTS = 8
 
 
@@ -187,23 +188,28 @@ class Engine:
     ) -> Object:
         """Server-side apply: create or merge, and note who owns which field."""
         owned = Ownership(call.manager, subresource, applied=True)
+        if not patch.get("apiVersion") or not patch.get("kind"):
+            raise BadRequest("an applied object must state its apiVersion and kind")
         patch = _with_metadata(kind, patch)
         patch["metadata"].setdefault("name", name)
         if patch["metadata"]["name"] != name:
             raise BadRequest(
                 f"metadata.name ({patch['metadata']['name']}) does not match the URL ({name})"
             )
-        patch = rules.report_unknown(kind, patch, call)
+        patch = rules.known_only(kind, patch)
+        asked = patch["metadata"].get("resourceVersion")
         for _ in range(_ATTEMPTS):
             async with self.store.lock(kind.bucket, namespace, name):
                 if self.store.get(kind.bucket, namespace, name) is not None:
                     old = self.live(kind, namespace, name)
+                    if asked not in (None, "", "0", old["metadata"]["resourceVersion"]):
+                        raise failures.conflict(kind, name)
                     new = owned.merge(kind, old, patch, force=call.force)
                     return await self._replace(kind, old, new, call, owned)
             if subresource:
                 raise not_found(str(kind.resource), name)
             if patch["metadata"].get("uid"):
-                raise failures.conflict(kind, name, "a uid is given, but the object does not exist")
+                raise failures.conflict(kind, name, _no_such_uid(patch))
             new = owned.merge(kind, None, patch, force=call.force)
             try:
                 return await self._create(kind, namespace, new, call, owned)
@@ -216,6 +222,11 @@ class Engine:
     ) -> Object:
         meta = old["metadata"]
         name, subresource = meta["name"], owned.subresource
+        given = new["metadata"].get("name")
+        if given not in (None, "", name):
+            raise BadRequest(
+                f"the name of the object ({given}) does not match the name on the URL ({name})"
+            )
         new = {**new, "metadata": dict(new["metadata"])}
         if new["metadata"].get("resourceVersion") not in (None, "", "0", meta["resourceVersion"]):
             raise failures.conflict(kind, name)
@@ -227,7 +238,8 @@ class Engine:
             lifecycle.carry_over(kind, old, new)
             new = rules.shape(kind, old, new, subresource, _UNREPORTED)
         new = {**new, "metadata": dict(new["metadata"])}
-        lifecycle.set_generation(kind, old, new)
+        if subresource != "binding":
+            lifecycle.set_generation(kind, old, new)
         self._refuse(kind, name, rules.validate(kind, new, old, subresource))
         self._refuse(kind, name, self.prepare(kind, old, new, call))
         new = owned.record(kind, old, new)
@@ -247,9 +259,12 @@ class Engine:
             old = self.live(kind, namespace, name)
             options.check(kind, old)
             self._admit("DELETE", kind, "", None, old, call)
-            new = lifecycle.mark_deleted(kind, old, options)
-            if new is None:
-                return await self._remove(kind, old, old, call), True
+            if kind.bucket == NAMESPACE_BUCKET and name in PROTECTED_NAMESPACES:
+                raise failures.namespace_protected(kind, name)
+            new, gone = lifecycle.mark_deleted(kind, old, options)
+            if gone:
+                last = new if lifecycle.is_graceful(kind) else old
+                return await self._remove(kind, old, last, call), True
             if lifecycle.same(old, new):
                 return old, False
             return await self._store(kind, old, new, call), False
@@ -383,6 +398,13 @@ def _with_metadata(kind: Kind, body: Object) -> Object:
         "kind": resource.kind,
         "metadata": dict(meta or {}),
     }
+
+
+def _no_such_uid(patch: Object) -> str:
+    uid = patch["metadata"]["uid"]
+    return (
+        f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+    )
 
 
 def _nothing_to_do(kind: Kind, old: Object | None, new: Object, call: Call) -> list[FieldError]:

@@ -103,6 +103,12 @@ class Kind:
         return self.resource.namespaced
 
     @property
+    def verbs(self) -> tuple[str, ...]:
+        if self.bucket == "/namespaces":
+            return tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
+        return ALL_VERBS
+
+    @property
     def has_generation(self) -> bool:
         return self.custom or self.resource.kind in _WITH_GENERATION
 
@@ -121,7 +127,6 @@ _WITH_GENERATION: Final = frozenset(
         "CustomResourceDefinition",
         "MutatingWebhookConfiguration",
         "ValidatingWebhookConfiguration",
-        "HorizontalPodAutoscaler",
     }
 )
 

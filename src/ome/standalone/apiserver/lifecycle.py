@@ -133,21 +133,21 @@ class DeleteOptions:
     def check(self, kind: Kind, live: Object) -> None:
         """Raise Conflict if a precondition does not hold."""
         meta = live["metadata"]
-        for what, wanted, found in (
-            ("UID", self.uid, meta["uid"]),
-            ("ResourceVersion", self.resource_version, meta["resourceVersion"]),
+        for what, wanted, found, then in (
+            ("UID", self.uid, meta["uid"], "deleted and then recreated"),
+            ("ResourceVersion", self.resource_version, meta["resourceVersion"], "modified"),
         ):
             if wanted and wanted != found:
-                raise failures.conflict(
+                raise failures.precondition(
                     kind,
                     meta["name"],
-                    f"Precondition failed: {what} in precondition: {wanted}, {what} in object "
-                    f"meta: {found}",
+                    f"the {what} in the precondition ({wanted}) does not match the {what} in "
+                    f"record ({found}). The object might have been {then}",
                 )
 
 
-def mark_deleted(kind: Kind, live: Object, options: DeleteOptions) -> Object | None:
-    """The object as a DELETE leaves it, or None if it is to be removed now."""
+def mark_deleted(kind: Kind, live: Object, options: DeleteOptions) -> tuple[Object, bool]:
+    """The object as a DELETE leaves it, and whether it is to be removed now."""
     obj = {**live, "metadata": dict(live["metadata"])}
     meta = obj["metadata"]
     if options.propagation:
@@ -156,12 +156,22 @@ def mark_deleted(kind: Kind, live: Object, options: DeleteOptions) -> Object | N
     first_time = "deletionTimestamp" not in meta
     if first_time or grace < (meta.get("deletionGracePeriodSeconds") or 0):
         meta["deletionTimestamp"] = _later(grace)
-        meta["deletionGracePeriodSeconds"] = grace
+        if not _is_namespace(kind):
+            meta["deletionGracePeriodSeconds"] = grace
         if first_time and "generation" in meta:
             meta["generation"] += 1
-    if kind.resource.kind == "Namespace" and not kind.resource.group:
+    if _is_namespace(kind):
         obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
-    return None if is_final(kind, obj) else obj
+    return obj, is_final(kind, obj)
+
+
+def _is_namespace(kind: Kind) -> bool:
+    return kind.resource.kind == "Namespace" and not kind.resource.group
+
+
+def is_graceful(kind: Kind) -> bool:
+    """Whether objects of this kind are told to end before they go."""
+    return kind.resource.kind == "Pod" and not kind.resource.group
 
 
 def is_final(kind: Kind, obj: Mapping[str, Any]) -> bool:
@@ -191,7 +201,7 @@ def _set_propagation(meta: Object, propagation: str) -> None:
 
 
 def _grace_seconds(kind: Kind, live: Object, options: DeleteOptions) -> int:
-    if kind.resource.kind != "Pod" or kind.resource.group:
+    if not is_graceful(kind):
         return 0
     spec = live.get("spec") or {}
     ended = (live.get("status") or {}).get("phase") in ("Succeeded", "Failed")

@@ -15,11 +15,13 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ome.apimachinery.errors import BadRequest, Expired, StatusError
+from ome.apimachinery.errors import BadRequest, Expired, Invalid, StatusError
+from ome.standalone.apiserver.failures import bad_option, unsupported_option
 from ome.standalone.apiserver.selecting import Selection
 from ome.standalone.apiserver.store import Entry, Store
 
 SNAPSHOTS = 64
+_MATCHES = ("Exact", "NotOlderThan")
 SNAPSHOT_SECONDS = 300.0
 
 
@@ -57,7 +59,10 @@ class Lister:
     ) -> Page:
         if token:
             if match:
-                raise BadRequest("resourceVersionMatch is forbidden when continue is given")
+                text = "resourceVersionMatch is forbidden when continue is provided"
+                raise _match_forbidden(text)
+            if resource_version not in ("", "0"):
+                raise BadRequest("specifying resource version is not allowed when using continue")
             return self._go_on(selection, token, limit)
         revision = self._store.revision
         check_revision(resource_version, match, revision)
@@ -149,14 +154,20 @@ class TooNew(StatusError):  # noqa: N818 - reads as the state it reports
         super().__init__(text, details={"causes": [cause], "retryAfterSeconds": 1})
 
 
+def _match_forbidden(text: str) -> Invalid:
+    return bad_option("ListOptions", "resourceVersionMatch", f"Forbidden: {text}")
+
+
 def check_revision(text: str, match: str, current: int) -> int:
     """The revision that a request names (0: any), after checking that it makes sense."""
-    if match not in ("", "Exact", "NotOlderThan"):
-        raise BadRequest(f'resourceVersionMatch must be "Exact" or "NotOlderThan", not "{match}"')
+    if match not in ("", *_MATCHES):
+        raise unsupported_option("ListOptions", "resourceVersionMatch", match, (*_MATCHES, ""))
     if match and not text:
-        raise BadRequest("resourceVersionMatch is forbidden unless resourceVersion is provided")
+        raise _match_forbidden(
+            "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        )
     if match == "Exact" and text == "0":
-        raise BadRequest('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
+        raise _match_forbidden('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
     revision = parse_revision(text)
     if revision > current:
         raise TooNew(revision, current)

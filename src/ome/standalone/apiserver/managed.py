@@ -9,6 +9,9 @@ from ome.apimachinery.objects import Object
 from ome.standalone.apiserver.kinds import Kind
 from ome.standalone.apiserver.lifecycle import now_text
 
+_UNTRACKED = frozenset({"binding", "finalize"})
+"""Subresources through which the server itself writes for somebody: nobody owns what they set."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
@@ -33,7 +36,7 @@ class Ownership:
 
     def record(self, kind: Kind, old: Object | None, new: Object) -> Object:
         """The new object with ``managedFields`` that tell of this write."""
-        if self.applied:
+        if self.applied or self.subresource in _UNTRACKED:
             return new
         return track_update(
             old,
@@ -46,4 +49,8 @@ class Ownership:
         )
 
     def _reset_fields(self, kind: Kind) -> tuple[str, ...]:
-        return ("status",) if kind.has_status and self.subresource != "status" else ()
+        if self.subresource == "status":
+            return ()
+        if kind.bucket == "/namespaces":
+            return ("spec", "status")  # the server's own finalizer, which nobody applies
+        return ("status",) if kind.has_status else ()

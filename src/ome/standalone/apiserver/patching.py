@@ -29,6 +29,12 @@ def check_type(kind: Kind, media: str) -> str:
     return media
 
 
+def refused(why: str) -> Invalid:
+    """A patch whose result can't be stored."""
+    cause = {"reason": "FieldValueInvalid", "message": f"Invalid value: {why}", "field": "patch"}
+    return Invalid(f"the patch is invalid: {why}", details={"causes": [cause]})
+
+
 def patched(kind: Kind, media: str, obj: Object, patch: Any) -> Object:
     """The object with a patch applied. Raises 400 or 422."""
     if media == JSON_PATCH:
@@ -41,5 +47,5 @@ def patched(kind: Kind, media: str, obj: Object, patch: Any) -> Object:
         else:
             result = merge_patch(obj, patch)
     if not isinstance(result, dict) or not isinstance(result.get("metadata"), dict):
-        raise Invalid("the patch does not leave an object with metadata")
+        raise BadRequest("the patch does not leave an object with metadata")
     return result

@@ -30,11 +30,11 @@ async def bind(context: Context) -> web.StreamResponse:
     def assign(pod: Object) -> Object:
         taken = pod["spec"].get("nodeName")
         if taken:
-            why = f"pod {name} is already assigned to node {taken}"
-            raise failures.conflict(context.kind, name, why)
+            why = f'pod {name} is already assigned to node "{taken}"'
+            raise failures.conflict(context.kind, name, why, "binding")
         if "deletionTimestamp" in pod["metadata"]:
             why = f"pod {name} is being deleted, cannot be assigned to a host"
-            raise failures.conflict(context.kind, name, why)
+            raise failures.conflict(context.kind, name, why, "binding")
         status = pod.get("status") or {}
         conditions = _scheduled(status.get("conditions") or [])
         return {

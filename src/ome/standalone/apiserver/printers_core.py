@@ -305,8 +305,8 @@ PRINTERS: dict[tuple[str, str], Printer] = {
     ("discovery.k8s.io", "EndpointSlice"): Printer(
         columns("Name|AddressType|Ports|Endpoints|Age"), _endpoint_slice
     ),
-    ("", "ConfigMap"): Printer(columns("Name|Data#|Age"), _config_map),
-    ("", "Secret"): Printer(columns("Name|Type|Data#|Age"), _secret),
+    ("", "ConfigMap"): Printer(columns("Name|Data|Age"), _config_map),
+    ("", "Secret"): Printer(columns("Name|Type|Data|Age"), _secret),
     ("", "ServiceAccount"): Printer(columns("Name|Secrets#|Age"), _service_account),
     ("", "PersistentVolumeClaim"): Printer(
         columns(

@@ -279,7 +279,7 @@ PRINTERS: dict[tuple[str, str], Printer] = {
         columns("Name|Ready|Status|Restarts|Age||IP|Node|Nominated Node|Readiness Gates"), _pod
     ),
     ("apps", "Deployment"): Printer(
-        columns("Name|Ready|Up-to-date#|Available#|Age||Containers|Images|Selector"), _deployment
+        columns("Name|Ready|Up-to-date|Available|Age||Containers|Images|Selector"), _deployment
     ),
     ("apps", "ReplicaSet"): Printer(
         columns("Name|Desired#|Current#|Ready#|Age||Containers|Images|Selector"), _replica_set
@@ -287,7 +287,7 @@ PRINTERS: dict[tuple[str, str], Printer] = {
     ("apps", "StatefulSet"): Printer(columns("Name|Ready|Age||Containers|Images"), _stateful_set),
     ("apps", "DaemonSet"): Printer(
         columns(
-            "Name|Desired#|Current#|Ready#|Up-to-date#|Available#|Node Selector|Age||"
+            "Name|Desired|Current|Ready|Up-to-date|Available|Node Selector|Age||"
             "Containers|Images|Selector"
         ),
         _daemon_set,

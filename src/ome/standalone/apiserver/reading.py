@@ -49,7 +49,7 @@ async def list_or_watch(context: Context) -> web.StreamResponse:
         return await _watch(context, selection)
     page = context.core.lister.page(
         selection,
-        limit=query.number("limit") or 0,
+        limit=query.limit(),
         token=query.text("continue"),
         resource_version=query.text("resourceVersion"),
         match=query.text("resourceVersionMatch"),

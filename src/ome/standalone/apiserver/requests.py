@@ -9,8 +9,16 @@ from aiohttp import web
 
 from ome.apimachinery.errors import BadRequest, NotFound, StatusError, UnsupportedMediaType
 from ome.apimachinery.objects import Object
+from ome.standalone.apiserver import failures
 from ome.standalone.apiserver.codec import JSON, MAX_BODY, PROTOBUF, YAML, TooLarge, decode_object
 
+MAX_MANAGER = 128
+_OPTIONS = {
+    "POST": "CreateOptions",
+    "PUT": "UpdateOptions",
+    "PATCH": "PatchOptions",
+    "DELETE": "DeleteOptions",
+}
 TRUE = frozenset({"true", "1", "t", "True", "TRUE", "T", ""})
 FALSE = frozenset({"false", "0", "f", "False", "FALSE", "F"})
 
@@ -62,10 +70,12 @@ def parse_path(path: str) -> Target | None:
 class Query:
     """The query string. Getters raise BadRequest where a value makes no sense."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_values", "options")
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, str], method: str = "GET") -> None:
         self._values = values
+        self.options = _OPTIONS.get(method, "ListOptions")
+        """The kind that stands for the parameters of this method in refusals."""
 
     def text(self, name: str) -> str:
         return self._values.get(name, "")
@@ -97,16 +107,27 @@ class Query:
     def dry_run(self) -> bool:
         value = self._values.get("dryRun", "")
         if value not in ("", "All"):
-            raise BadRequest(f'dryRun must be "All", not "{value[:40]}"')
+            raise failures.unsupported_option(self.options, "dryRun", value, ("All",))
         return value == "All"
 
     def validation(self) -> str:
         value = self._values.get("fieldValidation", "")
-        if value not in ("", "Strict", "Warn", "Ignore"):
-            raise BadRequest(
-                f'fieldValidation must be "Strict", "Warn" or "Ignore", not "{value[:40]}"'
-            )
+        supported = ("", "Ignore", "Strict", "Warn")
+        if value not in supported:
+            raise failures.unsupported_option(self.options, "fieldValidation", value, supported)
         return value
+
+    def manager(self) -> str:
+        """The field manager that the client names, if it does."""
+        value = self._values.get("fieldManager", "")
+        if len(value.encode()) > MAX_MANAGER:
+            text = f"Too long: may not be more than {MAX_MANAGER} bytes"
+            raise failures.bad_option(self.options, "fieldManager", text, "FieldValueTooLong")
+        return value
+
+    def limit(self) -> int:
+        """How many objects a list may have; 0 is no limit, and so is a negative number."""
+        return max(0, self.number("limit", least=-(2**53)) or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,8 @@ class Router:
         kind = self._core.registry.find(target.group, target.version, target.plural)
         if kind is None:
             raise unknown_path()
-        context = Context(self._core, request, kind, target, Query(request.query), user)
+        query = Query(request.query, request.method)
+        context = Context(self._core, request, kind, target, query, user)
         if kind.deprecated:
             context.call.warn(kind.deprecated)
         if target.subresource:

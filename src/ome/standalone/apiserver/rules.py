@@ -13,6 +13,7 @@ from ome.apimachinery.errors import BadRequest, FieldError, Invalid
 from ome.apimachinery.objects import Object
 from ome.apimachinery.resources import CUSTOM_RESOURCE_DEFINITIONS
 from ome.standalone.apiserver import celrules
+from ome.standalone.apiserver.failures import StrictDecoding
 from ome.standalone.apiserver.kinds import Kind
 
 if TYPE_CHECKING:
@@ -51,12 +52,25 @@ def report_unknown(kind: Kind, body: Object, call: Call) -> Object:
     said = [f'unknown field "{path}"' for path in unknown]
     if call.validation == "Strict":
         resource = kind.resource
-        raise BadRequest(
+        raise StrictDecoding(
             f'{resource.kind} in version "{resource.version}" cannot be handled as a '
             f"{resource.kind}: strict decoding error: {', '.join(said)}"
         )
     for text in said:
         call.warn(text)
+    return pruned
+
+
+def known_only(kind: Kind, applied: Object) -> Object:
+    """An applied configuration, which may not have unknown fields: nobody could own them."""
+    pruned, unknown = kind.schema.prune(applied)
+    if unknown:
+        resource = kind.resource
+        raise BadRequest(
+            f"failed to create typed patch object ({applied['metadata'].get('namespace') or ''}/"
+            f"{applied['metadata'].get('name')}; {resource.api_version}, Kind={resource.kind}): "
+            f".{unknown[0]}: field not declared in schema"
+        )
     return pruned
 
 
@@ -104,7 +118,9 @@ def isolate(kind: Kind, old: Object, new: Object, subresource: str) -> Object:
         return _only(old, new, "status")
     if subresource == "finalize":
         finalizers = (new.get("spec") or {}).get("finalizers")
-        spec = {**(old.get("spec") or {}), "finalizers": finalizers or []}
+        spec = {k: v for k, v in (old.get("spec") or {}).items() if k != "finalizers"}
+        if finalizers:
+            spec["finalizers"] = finalizers
         return _only(old, {**new, "spec": spec}, "spec")
     if subresource == "binding":
         return new

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from ome.apimachinery.errors import Expired
+from ome.standalone.apiserver.failures import bad_option
 from ome.standalone.apiserver.listing import check_revision, parse_revision
 from ome.standalone.apiserver.selecting import Selection
 from ome.standalone.apiserver.store import ADDED, DELETED, MODIFIED, Compacted, Entry, Event, Store
@@ -49,6 +50,7 @@ class WatchOptions:
 
 def start(store: Store, selection: Selection, options: WatchOptions) -> Watch:
     """Check what is asked and take the starting point. Raises 410 if it is out of reach."""
+    _check(options)
     wanted = parse_revision(options.resource_version)
     if options.initial_events is not None:
         check_revision(options.resource_version or "0", options.match, store.revision)
@@ -63,6 +65,15 @@ def start(store: Store, selection: Selection, options: WatchOptions) -> Watch:
         raise too_old(f"too old resource version: {first} ({store.compacted})")
     entries = _initial(store, selection) if initial else []
     return Watch(store, selection, options, first, entries)
+
+
+def _check(options: WatchOptions) -> None:
+    if options.initial_events is not None and options.match != "NotOlderThan":
+        text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        raise bad_option("ListOptions", "resourceVersionMatch", f"Forbidden: {text}")
+    if options.initial_events is None and options.match:
+        text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        raise bad_option("ListOptions", "resourceVersionMatch", f"Forbidden: {text}")
 
 
 def too_old(message: str) -> Expired:

@@ -19,6 +19,7 @@ from ome.standalone.apiserver.codec import (
 )
 from ome.standalone.apiserver.context import Context
 from ome.standalone.apiserver.engine import Call
+from ome.standalone.apiserver.failures import StrictDecoding, bad_option, unsupported_option
 from ome.standalone.apiserver.http import respond_object
 from ome.standalone.apiserver.lifecycle import DeleteOptions
 from ome.standalone.apiserver.requests import Query, body_media, media_type, read_body
@@ -53,8 +54,9 @@ async def patch(context: Context) -> web.StreamResponse:
     data = await read_body(context.request)
     engine = context.core.engine
     if media == patching.APPLY_PATCH:
-        if not context.query.text("fieldManager"):
-            raise BadRequest("fieldManager is required for an apply patch")
+        if not context.query.manager():
+            text = "Required value: is required for apply patch"
+            raise bad_option(context.query.options, "fieldManager", text, "FieldValueRequired")
         body = decode_object(data, YAML)
         _check_duplicates(data, call)
         _namespace(context, body)
@@ -65,17 +67,21 @@ async def patch(context: Context) -> web.StreamResponse:
         status = 200 if existed else 201
         return respond_object(obj, status=status, warnings=call.warnings)
     if call.force:
-        raise BadRequest("force is only allowed for an apply patch")
+        text = "Forbidden: may not be specified for non-apply patch"
+        raise bad_option(context.query.options, "force", text)
     document: Any = decode_body(data)
     _check_duplicates(data, call)
-    obj = await engine.change(
-        kind,
-        target.namespace,
-        target.name,
-        lambda live: patching.patched(kind, media, live, document),
-        call,
-        target.subresource,
-    )
+    try:
+        obj = await engine.change(
+            kind,
+            target.namespace,
+            target.name,
+            lambda live: patching.patched(kind, media, live, document),
+            call,
+            target.subresource,
+        )
+    except StrictDecoding as error:  # of the patched object: the patch is what is wrong
+        raise patching.refused(error.message) from None
     return respond_object(obj, warnings=call.warnings)
 
 
@@ -104,7 +110,7 @@ async def delete_collection(context: Context) -> web.StreamResponse:
     selection = Selection.parse(
         kind, target.namespace, query.text("labelSelector"), query.text("fieldSelector")
     )
-    page = context.core.lister.page(selection, limit=query.number("limit") or 0)
+    page = context.core.lister.page(selection, limit=query.limit())
     items = []
     for entry in page.entries:
         try:
@@ -176,7 +182,7 @@ def delete_options(body: Object, query: Query, call: Call) -> DeleteOptions:
     if orphan is not None and not policy:
         policy = "Orphan" if orphan else "Background"
     if policy and policy not in _POLICIES:
-        raise BadRequest(f"propagationPolicy must be one of {', '.join(_POLICIES)}")
+        raise unsupported_option("DeleteOptions", "propagationPolicy", policy, _POLICIES)
     conditions = body.get("preconditions") or {}
     if not isinstance(conditions, dict):
         raise BadRequest("preconditions must be an object")
