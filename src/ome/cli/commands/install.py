@@ -31,6 +31,7 @@ def command(
 ) -> None:
     """Install OME on a cluster, or bring an installation to this version and these settings.
 
+    \b
     ome install --context prod --set operator.replicas=3
     ome install --dry-run | less
     """
