@@ -20,10 +20,10 @@ from tests.cluster import corpus
 from tests.cluster.bed.controlplane import ControlPlane
 from tests.cluster.conftest import Kubectl
 from tests.cluster.wire import MERGE_PATCH, Answer, Api
+from tests.fakes import webhooks
 
 from ome.admission.certificates import SECRET_NAME
 from ome.admission.registration import HOOKS, configuration_names
-from ome.admission.serving import Webhooks
 from ome.api import resources as o
 from ome.apimachinery import resources as r
 from ome.apimachinery.objects import condition
@@ -47,27 +47,21 @@ async def until(what: str, check: Callable[[], Awaitable[Any]], seconds: float =
         pytest.fail(f"not within {seconds} s: {what}; last: {last}")
 
 
-class Replica:
-    """One replica of the webhooks, started and stopped by tests."""
+class Replica(webhooks.Replica):
+    """Also knows the API server's side of it."""
 
     def __init__(self, client: Client) -> None:
+        super().__init__(client)
         self.client = client
-        self.webhooks: Webhooks | None = None
-        self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Until the API server calls this replica, also for pods."""
-        self.webhooks = Webhooks(
-            self.client, host="127.0.0.1", port=0, url="https://127.0.0.1:{port}", register=True
-        )
-        self._task = asyncio.create_task(self.webhooks.run())
+        """Until it is registered for everything."""
+        await super().start()
         await until("registration", self._registered)
 
     async def _registered(self) -> bool:
-        assert self._task is not None and self.webhooks is not None
-        if self._task.done():
-            self._task.result()
-        url = f"https://127.0.0.1:{self.webhooks.server.port}/"
+        if self.problems():
+            return False
         found = [
             webhook["clientConfig"]
             for resource, names in configuration_names().items()
@@ -75,14 +69,8 @@ class Replica:
             if item["metadata"]["name"] in names
             for webhook in item["webhooks"]
         ]
-        ours = [config for config in found if (config.get("url") or "").startswith(url)]
+        ours = [c for c in found if (c.get("url") or "").startswith(f"{self.url}/")]
         return len(ours) == len(HOOKS) and all(config.get("caBundle") for config in ours)
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
 
     async def unregister(self) -> None:
         for resource, names in configuration_names().items():

@@ -6,8 +6,8 @@ what it made. The order of one round makes rotation seamless:
 
 1. read the Secret, and renew what is in it if need be (:mod:`ome.admission.pki`);
 2. put its authorities into ``caBundle`` of our webhooks, wherever they are not there;
-3. present its certificate. Where step 2 changed what is trusted and we serve already, only after a
-   moment in which the API server learns of it.
+3. present its certificate. Where its authorities are others than those of what we present so far,
+   only after a moment in which the API server learns of them.
 
 Rounds happen at the start, whenever somebody changes a webhook configuration (an upgrade of the
 chart empties ``caBundle``), and every minute; a failed one is tried again after a second or more.
@@ -83,6 +83,8 @@ class CertificateKeeper:
         self._settle = settle
         self._clock = clock
         self._used: pki.Identity | None = None
+        self._authorities = b""
+        self._one_at_a_time = asyncio.Lock()
         self._problem = "the certificate has not been read yet"
         self._wake = asyncio.Event()
         for informer in configurations.values():
@@ -90,8 +92,11 @@ class CertificateKeeper:
 
     @property
     def authorities(self) -> bytes:
-        """PEM of what clients have to trust; empty before the first round."""
-        return b"" if self._used is None else self._used.authorities
+        """PEM of what clients have to trust, also before it is used; empty before the first round.
+
+        Whoever writes webhook configurations puts this into ``caBundle``.
+        """
+        return self._authorities
 
     def problems(self) -> list[str]:
         """Why there is nothing to present; empty once there is, also if renewal fails."""
@@ -118,13 +123,18 @@ class CertificateKeeper:
 
     async def round(self) -> None:
         """One round. Raises StatusError or KubeError; may be repeated."""
+        async with self._one_at_a_time:
+            await self._round()
+
+    async def _round(self) -> None:
         identity = await self._stored()
         for informer in self._configurations.values():
             await informer.synced()
-        trust_changed = await self._publish(identity.authorities)
+        self._authorities = identity.authorities
+        await self._publish(identity.authorities)
         if identity == self._used:
             return
-        if self._used is not None and trust_changed:
+        if self._used is not None and identity.authorities != self._used.authorities:
             await asyncio.sleep(self._settle)
         self._use(identity.certificate, identity.key)
         self._used = identity
@@ -175,16 +185,13 @@ class CertificateKeeper:
 
     # -- trust ----------------------------------------------------------------------------------
 
-    async def _publish(self, authorities: bytes) -> bool:
-        """Puts the authorities where the API server looks. True if anything had to change."""
+    async def _publish(self, authorities: bytes) -> None:
+        """Puts the authorities where the API server looks."""
         wanted = base64.b64encode(authorities).decode()
-        changed = False
         for resource, informer in self._configurations.items():
             for configuration in informer.list():
                 if _stale(configuration, self._address, wanted):
-                    changed = True
                     await self._trust(resource, configuration["metadata"]["name"], wanted)
-        return changed
 
     async def _trust(self, resource: Resource, name: str, wanted: str) -> None:
         for _ in range(_ATTEMPTS):

@@ -12,11 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from ome.admission.shapes import MISSHAPEN
-from ome.api import constants as c
 from ome.api import resources as o
 from ome.apimachinery.objects import Key, Object, Resource
-from ome.apimachinery.resources import CONFIG_MAPS
-from ome.kube import Client, Informer
 from ome.selection import Runtime
 
 log = logging.getLogger("ome.admission.views")
@@ -29,6 +26,7 @@ LOOKED_AT: Final = (
     o.FINE_TUNED_WEIGHTS,
     o.ACCELERATOR_CLASSES,
 )
+"""The kinds that need a cache, besides the operator's ConfigMap ``inferenceservice-config``."""
 
 
 class Cache(Protocol):
@@ -115,15 +113,3 @@ class _Kind:
         key = (new if new is not None else old).key
         self._decoded.pop(key, None)
         self._compiled.pop(key, None)
-
-
-def informers(client: Client, namespace: str) -> dict[Resource, Informer]:
-    """What the view needs, not running yet. ``namespace`` is the operator's."""
-    found = {resource: Informer(client, resource) for resource in LOOKED_AT}
-    found[CONFIG_MAPS] = Informer(
-        client,
-        CONFIG_MAPS,
-        namespace,
-        field_selector=f"metadata.name={c.INFERENCE_SERVICE_CONFIG}",
-    )
-    return found

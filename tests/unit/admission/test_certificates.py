@@ -13,12 +13,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.fakes import webhooks
 from tests.fakes.objects import model, service
 
 from ome.admission import pki
 from ome.admission.certificates import CONFIGURATIONS, SECRET_NAME, CertificateKeeper
 from ome.admission.registration import HOOKS, Address, configurations
-from ome.admission.serving import Webhooks
 from ome.api import resources as o
 from ome.api.crds import all_crds
 from ome.apimachinery.errors import Forbidden
@@ -76,8 +76,7 @@ class Replica:
             names=("127.0.0.1",),
             use=self._use,
             clock=clock,
-            settle=0.0,
-            **options,
+            **{"settle": 0.0, **options},
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -237,11 +236,10 @@ async def test_a_new_authority_is_published_before_its_certificate_is_presented(
     asked: set[bytes] = set()
     publish = replica.keeper._publish
 
-    async def published(authorities: bytes) -> bool:
+    async def published(authorities: bytes) -> None:
         nonlocal asked
-        changed = await publish(authorities)
+        await publish(authorities)
         asked = await bundles(client)
-        return changed
 
     replica.keeper._use = use  # type: ignore[method-assign]
     replica.keeper._publish = published  # type: ignore[method-assign]
@@ -252,6 +250,46 @@ async def test_a_new_authority_is_published_before_its_certificate_is_presented(
     assert trusted == replica.keeper.authorities
     assert trusted.endswith(first)
     assert trusted != first
+
+
+async def test_whoever_registers_is_told_of_new_authorities_before_they_are_used(
+    client: Client, replicas: Callable[..., Replica]
+) -> None:
+    await register(client)
+    clock = Clock()
+    replica = replicas(clock=clock, settle=3600.0)
+    await replica.keeper.round()
+    former = replica.keeper.authorities
+    clock.now += timedelta(days=3400)
+    rotating = asyncio.create_task(replica.keeper.round())
+
+    async def told() -> bool:
+        return await bundles(client) == {replica.keeper.authorities} != {former}
+
+    await until("new authorities", told)
+    assert len(replica.used) == 1
+    rotating.cancel()
+
+
+async def test_another_replica_waits_too_until_the_api_server_has_learned(
+    client: Client, replicas: Callable[..., Replica]
+) -> None:
+    await register(client)
+    clock = Clock()
+    one, other = replicas(clock=clock), replicas(clock=clock, settle=3600.0)
+    await one.keeper.round()
+    await other.keeper.round()
+    clock.now += timedelta(days=3400)
+    await one.keeper.round()
+    assert len(one.used) == 2
+    waiting = asyncio.create_task(other.keeper.round())
+
+    async def told() -> bool:
+        return other.keeper.authorities == one.keeper.authorities
+
+    await until("what the first one stored", told)
+    assert len(other.used) == 1
+    waiting.cancel()
 
 
 async def test_deleting_the_secret_makes_another_and_keeps_trusting_what_is_presented(
@@ -314,17 +352,12 @@ async def test_a_replica_registers_itself_and_reviews_with_what_the_api_has(
 ) -> None:
     for crd in all_crds():
         await client.create(CUSTOM_RESOURCE_DEFINITIONS, crd)
-    started = asyncio.Event()
-    webhooks = Webhooks(
-        client, host="127.0.0.1", port=0, url="https://127.0.0.1:{port}", register=True
-    )
-    run = asyncio.create_task(webhooks.run(started.set))
+    replica = webhooks.Replica(client)
+    await replica.start()
     try:
-        await asyncio.wait_for(started.wait(), 15)
 
         async def ready() -> bool:
-            assert not run.done()
-            return not webhooks.problems()
+            return not replica.problems()
 
         await until("readiness", ready)
 
@@ -351,8 +384,7 @@ async def test_a_replica_registers_itself_and_reviews_with_what_the_api_has(
 
             await until("the model to be seen", seen)
     finally:
-        run.cancel()
-        await asyncio.gather(run, return_exceptions=True)
+        await replica.stop()
 
 
 def _review(obj: Object) -> Object:
