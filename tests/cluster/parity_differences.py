@@ -64,6 +64,7 @@ KNOWN = (
     Known("writes-create", "/null value/*data*", "a null in a map of texts is left out, not empty"),
     Known("writes-create", "/odd finalizer of a custom kind/warn", "style is not warned of"),
     Known("writes-create", "/owner without uid/body/causes/0", "the path has the item's index"),
+    Known("writes-custom", "/*/body/kind", "the kind is called by its name", real="widgets"),
     Known("writes-update", "/other uid/body/message", "no internals of etcd"),
     Known("writes-builtin", "/budget/body/status", "nobody counts pods for a budget"),
     Known("writes-builtin", "/claim/body/metadata/finalizers", "nobody would remove it again"),
@@ -73,10 +74,12 @@ KNOWN = (
     Known("reads-single", "/*/body", "every answer is a Status", real="404 page not found*"),
     Known("reads-discovery", "//api*", _SCOPE, ours=_ABSENT),
     Known("reads-discovery", "/groups", _SCOPE),
-    Known("reads-discovery", "/openapi v2/status", "clients read OpenAPI v3"),
+    Known("reads-openapi", "/spec/properties/port/anyOf", "x-kubernetes-int-or-string says it all"),
     # patches and subresources
     Known("patches-*", "/wrong type/body/*", _CAUSES),
     Known("patches-json-patch", "/bad value/body/*", _CAUSES),
+    Known("patches-apply", "/alone emptied/status", "a list whose last item goes is empty, not"
+          " null, which kube-apiserver then refuses itself"),
     Known("patches-subresources", "/*/managedFields/*Update scale/time", "every entry has a time"),
     Known("patches-subresources", "/*/managedFields/*Update status/fieldsV1/f:metadata", _QUIRK),
     Known("patches-subresources", "/scale negative/body/*", "the Scale is what is wrong"),

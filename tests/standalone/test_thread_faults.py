@@ -1,5 +1,5 @@
-"""kill -9 and Ctrl-C at every stage: what serves keeps serving, nothing is started twice or lost, and
-what is stopped is gone.
+"""kill -9 and Ctrl-C at every stage: what serves keeps serving, nothing is started twice or lost,
+and what is stopped is gone.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def test_killed_during_the_download_it_goes_on_and_keeps_no_worker(
     home.ok(*READY)
     assert home.answer()
     assert len(engines(home)) == 1
-    assert not [p for p in home.home.models.rglob("*.whl")]
+    assert not list(home.home.models.rglob("*.whl"))
 
 
 def test_killed_while_the_engine_starts_it_is_adopted(home: OmeHome) -> None:
@@ -147,8 +147,7 @@ def test_a_killed_engine_is_started_again_and_the_event_tells(home: OmeHome) -> 
     until(lambda: set(engines(home)) - {pid}, "another engine runs")
     home.ok(*READY)
     assert home.answer()
-    said = [e["message"] for e in home.events(SERVICE) if e["type"] == "Warning"]
-    assert any("no longer Ready" in text for text in said), said
+    until(lambda: [e for e in home.events(SERVICE) if "no longer Ready" in e["message"]], "event")
 
 
 # -- Ctrl-C ---------------------------------------------------------------------------------------
@@ -176,6 +175,14 @@ def test_ctrl_c_while_starting_ends_with_a_word(home: OmeHome, moment: str) -> N
     assert "stopped" in result.text, result
     assert "Traceback" not in result.text and "error" not in result.text, result
     until(lambda: not home.processes(), f"nothing runs: {home.processes()}", 10)
+    home.up()
+
+
+@pytest.mark.parametrize("moment", ["run/lock", "kubeconfig"])
+def test_ctrl_c_of_a_detached_start_leaves_no_control_process(home: OmeHome, moment: str) -> None:
+    running = home.start("up", "-d", "--port", str(free_port()), "--gateway-port", str(free_port()))
+    until((home.data / moment).exists, f"{moment} is there")
+    assert "stopped" in stopped(home, running, 130).text
     home.up()
 
 

@@ -99,17 +99,36 @@ def inject_model_init(pod: Object, config: podconfig.Data, errors: list[FieldErr
 def inject_fine_tuned_adapter(
     pod: Object, config: podconfig.Data, weights: Weights, errors: list[FieldError]
 ) -> None:
+    """One init container for each weight that the annotation lists (with commas).
+
+    A single weight is unpacked where the engine looks for its model; several get a folder each,
+    named after the weight, below that place.
+    """
+    listed = (annotations_of(pod).get(c.A_INJECT_FINE_TUNED_ADAPTER) or "").split(",")
+    wanted = [name.strip() for name in listed if name.strip()]
+    for index, name in enumerate(wanted):
+        container = c.FINE_TUNED_ADAPTER_CONTAINER + (f"-{index + 1}" if index else "")
+        folder = f"/{name}" if len(wanted) > 1 else ""
+        _inject_weight(pod, config, weights, errors, name, container, folder)
+
+
+def _inject_weight(
+    pod: Object,
+    config: podconfig.Data,
+    weights: Weights,
+    errors: list[FieldError],
+    name: str,
+    container_name: str,
+    folder: str,
+) -> None:
     annotations = annotations_of(pod)
-    name = annotations.get(c.A_INJECT_FINE_TUNED_ADAPTER)
-    if not name:
-        return
-    if named(pod["spec"].get("initContainers"), c.FINE_TUNED_ADAPTER_CONTAINER) is not None:
+    if named(pod["spec"].get("initContainers"), container_name) is not None:
         return
     key = "fineTunedAdapter"
     settings, found = podconfig.read_one(config, key)
     section = settings.fine_tuned_adapter
     podconfig.check_agent(section, key, found)
-    main = _main(pod, c.FINE_TUNED_ADAPTER_CONTAINER, found, c.MAIN_CONTAINER)
+    main = _main(pod, container_name, found, c.MAIN_CONTAINER)
     _check_identity(pod, section, key, found)
     where = _weight_location(name, weights, found)
     if found or where is None:
@@ -127,15 +146,15 @@ def inject_fine_tuned_adapter(
         c.E_AGENT_AUTH_TYPE: section.auth_type,
         c.E_AGENT_COMPARTMENT_ID: section.compartment_id,
         c.E_AGENT_REGION: where.region or section.region,
-        c.E_AGENT_FT_UNZIPPED_DIRECTORY: unpacked,
-        c.E_AGENT_FT_ZIPPED_DIRECTORY: c.FINE_TUNED_DOWNLOAD_PATH,
+        c.E_AGENT_FT_UNZIPPED_DIRECTORY: f"{unpacked}{folder}",
+        c.E_AGENT_FT_ZIPPED_DIRECTORY: f"{c.FINE_TUNED_DOWNLOAD_PATH}{folder}",
         c.E_AGENT_MODEL_BUCKET_NAME: where.container,
         c.E_AGENT_MODEL_NAMESPACE: where.namespace,
         c.E_AGENT_MODEL_OBJECT_NAME: where.path + (_MERGED_SUFFIX if merged else ""),
     }
     download = {"name": c.MODEL_EMPTY_DIR_VOLUME, "mountPath": c.FINE_TUNED_DOWNLOAD_PATH}
     command = c.FINE_TUNED_ADAPTER_CONTAINER
-    container = _container(command, command, section, main, env, [download, target])
+    container = _container(container_name, command, section, main, env, [download, target])
     _append(pod, "initContainers", container)
 
 

@@ -98,7 +98,7 @@ class NodeModelAgent:
 
     async def run(self) -> None:
         """Works until cancelled. Running downloads are stopped and go on at the next start."""
-        informers = self._informers()
+        informers = self.informers()
         async with asyncio.TaskGroup() as tasks:
             for informer in informers:
                 tasks.create_task(informer.run())
@@ -118,9 +118,13 @@ class NodeModelAgent:
                 found[key_of(model)] = entries.progress_of(job.progress)
         return found
 
+    def controllers(self) -> list[Controller]:
+        return [self._controller]
+
     # -- what wakes it up ---------------------------------------------------------------------
 
-    def _informers(self) -> list[Informer]:
+    def informers(self) -> list[Informer]:
+        """What it has read, or not yet: for readiness and metrics."""
         return [self._cluster_models, self._models, self._nodes, self._maps, self._pods]
 
     def _begin(self) -> None:
@@ -224,6 +228,7 @@ class NodeModelAgent:
             note = f"nothing to fetch: no package here serves vendor://{target.spec.container}/"
             await self._status.set(key, c.NODE_MODEL_READY, entries.ready(None, [note]))
             return Result(_RESYNC)
+        failed = self._failures.get(target)
         job = self._downloads.get(key)
         if job is not None and job.fingerprint != target.fingerprint:
             await self._downloads.cancel(key)
@@ -231,13 +236,12 @@ class NodeModelAgent:
         if job is not None and job.result is not None:
             return await self._ended(target, model, job.result)
         if job is None:
-            failed = self._failures.get(target)
             if failed is not None and not await self._try_again(target, failed):
                 return await self._report(key, failed)
             job = await self._start(target)
         old = record.config if record is not None else None
         ahead = 0 if job.runner is not None else self._downloads.ahead_of(key)
-        entry = entries.updating(old, job.progress, ahead)
+        entry = entries.updating(old, job.progress, ahead, failed)
         await self._status.set(key, c.NODE_MODEL_UPDATING, entry)
         return None
 

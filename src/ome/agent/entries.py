@@ -21,9 +21,14 @@ def ready(config: dict[str, Any] | None, warnings: Sequence[str]) -> dict[str, A
     }
 
 
-def updating(config: dict[str, Any] | None, progress: Progress, ahead: int) -> dict[str, Any]:
-    """``ahead``: how many downloads go first, for one that has not started."""
+def updating(
+    config: dict[str, Any] | None, progress: Progress, ahead: int, before: Failed | None = None
+) -> dict[str, Any]:
+    """``ahead``: how many downloads go first, for one that has not started. ``before``: why the
+    attempt before this one failed, which is likely to be what somebody wants to know."""
     entry: dict[str, Any] = {"config": config} if config else {}
+    if before is not None:
+        entry |= failed(before)
     if progress.updated:
         entry["progress"] = progress_of(progress)
     elif ahead:

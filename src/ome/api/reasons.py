@@ -370,8 +370,64 @@ _ADDRESS: Final = (
     ),
 )
 
+_WEIGHTS: Final = (
+    Reason(
+        "FineTunedWeightsNotFound",
+        _STUCK,
+        "the fine-tuned weights that the service names do not exist",
+        "there is no FineTunedWeight {name}",
+        "create it, or correct spec.model.fineTunedWeights",
+    ),
+    Reason(
+        "FineTunedWeightsDisabled",
+        _STUCK,
+        "the fine-tuned weights are disabled",
+        "FineTunedWeight {name} is disabled",
+        "set its spec.disabled to false, or name others",
+    ),
+    Reason(
+        "WeightsOfAnotherModel",
+        _STUCK,
+        "the weights were made for another model",
+        "FineTunedWeight {name} belongs to {other}, and the service serves {model}",
+        "name weights of this model",
+    ),
+    Reason(
+        "WeightsNotCombinable",
+        _STUCK,
+        "several weights of one service can't be served together",
+        "{problem}",
+        "name weights of one strategy, or one merged weight alone",
+    ),
+)
+
+_SHAPE: Final = (
+    Reason(
+        "MissingKind",
+        _STUCK,
+        "the service needs a kind that this cluster does not have",
+        "{what} needs {kind}, which is not installed",
+        "install it, or choose another deployment mode",
+    ),
+    Reason(
+        "InvalidConfig",
+        _STUCK,
+        "the configuration of OME does not allow what the service needs",
+        "{setting}: {problem}",
+        "correct the ConfigMap inferenceservice-config",
+    ),
+    Reason(
+        "ModeChange",
+        _PASSES,
+        "the service changes its deployment mode",
+        "{what} goes when what replaces it serves",
+    ),
+)
+
+_GROUPS: Final = (_SERVICE, _MODEL, _RUNTIME, _COMPONENT, _ADDRESS, _WEIGHTS, _SHAPE)
+
 REASONS: Final[Mapping[str, Reason]] = MappingProxyType(
-    {r.code: r for group in (_SERVICE, _MODEL, _RUNTIME, _COMPONENT, _ADDRESS) for r in group}
+    {r.code: r for group in _GROUPS for r in group}
 )
 
 PROGRESS: Final = frozenset(

@@ -74,6 +74,9 @@ def _is_date(value: str) -> bool:
     return len(value) == 10 and bool(date.fromisoformat(value))
 
 
+OF_GO: Final = frozenset({"int32", "int64"})
+"""Formats that only Go's types enforce: an integer of a custom resource always has 64 bits."""
+
 CHECKS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "int32": _integer(32),
     "int64": _integer(64),

@@ -230,12 +230,13 @@ class Schema:
         return Schema({**target.raw, **siblings}, target._resolve, core=target.core)
 
     def default(self, obj: Object) -> Object:
-        """The object with defaults filled in, nulls dropped and quantities spelled canonically."""
+        """The object with defaults filled in, nulls and empty parts dropped, and quantities spelled
+        canonically."""
         result: Object = _fill(self, obj, fill=True)
         return result
 
     def canonical(self, obj: Object) -> Object:
-        """Like :meth:`default` but without filling in defaults."""
+        """Like :meth:`default` but without filling in defaults, and with what is stated empty."""
         result: Object = _fill(self, obj, fill=False)
         return result
 
@@ -309,7 +310,7 @@ def _fill_object(schema: Schema, value: Object, *, fill: bool) -> Object:
         if isinstance(inner, dict | list):
             child = schema.child(name)
             new = inner if child is None else _fill(child, inner, fill=fill)
-            if not new and schema.core and _says_nothing(schema, name, child):
+            if fill and not new and schema.core and _says_nothing(schema, name, child):
                 new = _DROP
         elif inner is None or name in quantities or "*" in quantities:
             child = schema.child(name)

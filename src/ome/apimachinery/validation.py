@@ -61,7 +61,7 @@ def type_name(value: Any) -> str:
     if isinstance(value, int):
         return "integer"
     if isinstance(value, float):
-        return "integer" if value.is_integer() else "number"
+        return "integer" if value.is_integer() and abs(value) < 2**63 else "number"
     if isinstance(value, str):
         return "string"
     return "array" if isinstance(value, list) else "object"
@@ -163,9 +163,9 @@ def _has_type(schema: Schema, value: Any) -> bool:
         case "array":
             return isinstance(value, list)
         case "integer":
-            if isinstance(value, float):
-                return value.is_integer()
-            return isinstance(value, int) and not isinstance(value, bool)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                return False
+            return -(2**63) <= value < 2**63 and value == int(value)
         case "boolean":
             return isinstance(value, bool)
         case "number":
@@ -198,7 +198,7 @@ def _prepare(schema: Schema) -> Checks:
 
     all_of, one_of, never = raw.get("allOf") or (), raw.get("oneOf") or (), raw.get("not")
     return Checks(
-        simple=tuple(_simple_checks(raw)),
+        simple=tuple(_simple_checks(raw, core=schema.core)),
         required=tuple(raw.get("required") or ()),
         all_of=variants(all_of),
         any_of=variants(any_of),
@@ -208,13 +208,13 @@ def _prepare(schema: Schema) -> Checks:
     )
 
 
-def _simple_checks(raw: Mapping[str, Any]) -> Iterator[Check]:
+def _simple_checks(raw: Mapping[str, Any], *, core: bool) -> Iterator[Check]:
     if raw.get("enum"):
         yield _enum(raw["enum"])
     if raw.get("pattern"):
         yield _pattern(raw["pattern"])
     format_ = raw.get("format")
-    if format_ and format_ in formats.CHECKS:
+    if format_ and format_ in formats.CHECKS and (core or format_ not in formats.OF_GO):
         yield _format(format_)
     if raw.get("minimum") is not None:
         yield _minimum(raw["minimum"], bool(raw.get("exclusiveMinimum")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Callable, Sequence
 
 from ome.api import resources as ours
@@ -13,6 +14,9 @@ from ome.apimachinery.schema import Schema
 from ome.cli import kinds, manifests
 from ome.cli.errors import CliError
 from ome.cli.manifests import STEP, Manifest
+
+_IN_BODY = re.compile(r"Invalid value: (?P<value>.*): \S+ in body (?P<rule>.*)", re.DOTALL)
+_TYPE = re.compile(r'must be of type (\w+): "(\w+)"')
 
 
 def check_all(
@@ -46,7 +50,20 @@ def schema_problems(entry: Manifest, resource: Resource) -> list[FieldError]:
     schema = schema_of(resource)
     pruned, unknown = schema.prune(entry.object)
     problems = [FieldError(path, _unknown(path, schema)) for path in unknown]
-    return problems + schema.validate(schema.default(pruned))
+    return problems + [_plain(e) for e in schema.validate(schema.default(pruned))]
+
+
+def _plain(error: FieldError) -> FieldError:
+    """The same without what Kubernetes' wording says twice."""
+    found = _IN_BODY.fullmatch(error.message)
+    if found is None:
+        return error
+    typed = _TYPE.fullmatch(found["rule"])
+    if typed is not None:
+        text = f"must be of type {typed[1]}, this is of type {typed[2]}"
+    else:
+        text = f"{found['value']} {found['rule']}"
+    return FieldError(error.path, text, error.reason)
 
 
 @functools.cache

@@ -111,7 +111,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.UsageError as error:
-        Output().error(f"{error.format_message().rstrip('.')}. See '{_path(error)} --help'")
+        said = error.format_message().rstrip(".")
+        Output().error(f"{said}{'' if said[-1:] == '?' else '.'} See '{_path(error)} --help'")
         return USAGE
     except click.ClickException as error:
         Output().error(error.format_message())

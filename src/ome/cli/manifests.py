@@ -134,13 +134,25 @@ def _parse(path: str, text: str) -> list[Manifest]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        said = error.problem or error.context or "can't be read"
+        said = _yaml_problem(error, text, mark)
         raise CliError(f"not valid YAML: {said}", where=f"{path}:{line}") from error
     except yaml.YAMLError as error:
         raise CliError(f"not valid YAML: {error}", where=path) from error
     finally:
         loader.dispose()
     return found
+
+
+def _yaml_problem(error: yaml.MarkedYAMLError, text: str, mark: yaml.Mark | None) -> str:
+    """The parser's words, with what it was reading and the usual cause."""
+    said = error.problem or error.context or "can't be read"
+    lines = text.splitlines()
+    if mark is not None and mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
+        return f"{said}. A tab can't indent: use spaces"
+    begun = error.context_mark
+    if error.context and begun is not None and mark is not None and begun.line != mark.line:
+        said = f"{said} ({error.context} that begins on line {begun.line + 1})"
+    return said
 
 
 def _objects(path: str, value: Any, node: yaml.Node) -> Iterator[Manifest]:

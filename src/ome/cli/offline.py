@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ome.api import resources as ours
+from ome.apimachinery.errors import NotFound
 from ome.apimachinery.objects import Object, Resource, key_of
 from ome.apimachinery.patches import merge_patch
 from ome.cli import checks, kinds, manifests, prepare
@@ -18,7 +19,9 @@ from ome.cli.api import Api
 from ome.cli.errors import CliError, usage
 from ome.cli.target import Context
 from ome.controllers.decide import Decision, World, decide
+from ome.controllers.plan import OPTIONAL
 from ome.controllers.settings import OperatorSettings, read
+from ome.rendering import Capabilities
 from ome.selection import compile_runtimes
 
 _MODELS = (ours.BASE_MODELS, ours.CLUSTER_BASE_MODELS)
@@ -34,6 +37,8 @@ class Offline:
     objects: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
     settings: OperatorSettings = field(default_factory=OperatorSettings)
+    capabilities: Capabilities = field(default_factory=lambda: Capabilities(frozenset(OPTIONAL)))
+    """Without a cluster everything that it could have is taken for installed."""
 
     def add(self, resource: Resource, found: Iterable[Object]) -> None:
         """Objects that are there already stay: what was added first goes first."""
@@ -53,6 +58,8 @@ class Offline:
                 settings=self.settings,
                 runtimes=compile_runtimes(self._of(_RUNTIMES, namespace)),
                 model=lambda kind, name: self._model(kind, name, namespace),
+                weight=lambda name: self.objects.get((ours.FINE_TUNED_WEIGHTS.kind, "", name)),
+                capabilities=self.capabilities,
                 model_names=lambda: [m["metadata"]["name"] for m in self._of(_MODELS, namespace)],
                 accelerators={
                     a["metadata"]["name"]: a
@@ -106,10 +113,36 @@ def _of_names(context: Context, names: tuple[str, ...]) -> Offline:
 
 def _add_running(world: Offline, api: Api) -> None:
     """What is there: models, runtimes, accelerators and the operator's configuration."""
-    for resource in (*_MODELS, *_RUNTIMES, ours.ACCELERATOR_CLASSES):
+    for resource in (
+        *_MODELS,
+        *_RUNTIMES,
+        ours.ACCELERATOR_CLASSES,
+        ours.FINE_TUNED_WEIGHTS,
+    ):
         world.add(resource, api.list(resource))
     world.sources.append(f"the API at {api.where}")
     world.settings = read(_configuration(api))
+    world.capabilities = _served(api)
+
+
+def _served(api: Api) -> Capabilities:
+    """Which of the kinds that a cluster may lack this one has."""
+    groups = {group["name"] for group in api.read("/apis").get("groups") or ()}
+    found: set[Resource] = set()
+    for group, version in {(kind.group, kind.version) for kind in OPTIONAL}:
+        if group not in groups:
+            continue
+        try:
+            listed = api.read(f"/apis/{group}/{version}").get("resources") or ()
+        except NotFound:
+            continue  # the group is there in other versions
+        plurals = {entry["name"] for entry in listed}
+        found |= {
+            kind
+            for kind in OPTIONAL
+            if (kind.group, kind.version) == (group, version) and kind.plural in plurals
+        }
+    return Capabilities(frozenset(found))
 
 
 def _of_files(context: Context, files: tuple[str, ...]) -> Offline:

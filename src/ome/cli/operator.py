@@ -36,7 +36,7 @@ from ome.api import resources as o
 from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Resource, labels_of
 from ome.apimachinery.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS
-from ome.cli import rights
+from ome.cli import forbidden
 from ome.cli.errors import CliError
 from ome.cli.health import HealthServer
 from ome.cli.metrics import CONTENT_TYPE, Metrics
@@ -257,7 +257,7 @@ class _Replica:
                 informer.resource.group == o.GROUP
             ):
                 error = "the CRD is missing: ome crds | kubectl apply --server-side -f -"
-            yield f"{informer.resource}: {rights.explained(error) or 'being read'}"
+            yield f"{informer.resource}: {forbidden.explained(error) or 'being read'}"
 
     async def _tell(self) -> None:
         """Logs what keeps us waiting, while it does, and once when all is there."""
@@ -267,7 +267,7 @@ class _Replica:
             problems = self.problems()
             failing = [i for i in self._informers() if i.has_synced and i.stats.last_error]
             problems += [
-                f"{i.resource}: {rights.explained(i.stats.last_error)} (what was read before "
+                f"{i.resource}: {forbidden.explained(i.stats.last_error)} (what was read before "
                 f"still counts)"
                 for i in failing
             ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ome.api import conditions as cond
 from ome.api import constants as c
 from ome.apimachinery.objects import Object, annotations_of, labels_of, metadata
-from ome.controllers.modelstate import ModelState
+from ome.controllers.modelstate import ModelState, missing_metadata
 from ome.controllers.plan import Plan, plan_children
 from ome.rendering import (
     Capabilities,
@@ -291,7 +291,14 @@ def _wait(world: World, model: Object | None) -> ModelWait:
     if str(storage.get("storageUri") or "").startswith(NO_NODE_STORES):
         return ModelWait()
     state = world.model_state(model)
-    if state is None or state.ready:
+    if state is None:
+        return ModelWait()
+    if state.ready:
+        unsaid = missing_metadata(model.get("spec") or {}, state.config)
+        if not _described(model) and unsaid:
+            # A node has read the files a moment ago; the model's controller is writing it down.
+            text = f"model {metadata(model)['name']}: it is on disk and being described"
+            return ModelWait(text, "ModelNotReady")
         return ModelWait()
     text = f"model {metadata(model)['name']}: {state.sentence}"
     reason = "ModelFailed" if state.state == "Failed" else "ModelNotReady"

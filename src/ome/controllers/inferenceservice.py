@@ -19,7 +19,7 @@ from ome.api import conditions as cond
 from ome.api import constants as c
 from ome.api import resources as o
 from ome.api.reasons import PROGRESS
-from ome.apimachinery.errors import Forbidden, Invalid, NotFound, StatusError
+from ome.apimachinery.errors import BadRequest, Forbidden, Invalid, NotFound, StatusError
 from ome.apimachinery.objects import Key, Object, condition, is_deleting, key_of, metadata, uid_of
 from ome.controllers import readiness
 from ome.controllers.cluster import Cluster
@@ -97,7 +97,9 @@ class InferenceServices:
             fix = "" if error.passing else "rename the service, or remove that object"
             problem = Problem(RENDERED, "NameTaken", str(error), fix)
             decision = replace(decision, problem=problem, rendered=None)
-        except (Invalid, Forbidden) as error:
+        except StatusError as error:
+            if not _refused(error):
+                raise
             again = 60.0
             problem = Problem(RENDERED, "Refused", error.message, "correct the service or runtime")
             decision = replace(decision, problem=problem, rendered=None)
@@ -321,6 +323,14 @@ class InferenceServices:
         for key in list(self._asking):
             self._stop_asking(key)
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _refused(error: StatusError) -> bool:
+    """True where the server will not take the object however often it is asked."""
+    if isinstance(error, Invalid | Forbidden | BadRequest):
+        return True
+    # What an older CRD does not know: server-side apply answers with an internal error.
+    return "field not declared in schema" in error.message
 
 
 def _waits_for_kind(decision: Decision) -> bool:

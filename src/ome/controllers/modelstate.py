@@ -24,6 +24,8 @@ class ModelState:
     """Why, by node."""
     pending: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Progress, by node; empty where the node has not said how far it is."""
+    troubled: Mapping[str, str] = field(default_factory=dict)
+    """Why the attempt before the running one failed, by node."""
     config: Mapping[str, Any] | None = None
     """What a node that has the files read in them."""
 
@@ -63,7 +65,11 @@ class ModelState:
         progress = self.progress
         failed = f"; failed on {_listed(self.failed)}" if self.failed else ""
         if progress is None:
-            return f"being fetched on {nodes}{failed}"
+            before = "".join(
+                f"; before that, it could not be fetched on node {node}: {why}"
+                for node, why in sorted(self.troubled.items())[:1]
+            )
+            return f"being fetched on {nodes}{failed}{before}"
         done, total = progress.get("completedBytes", 0), progress["totalBytes"]
         speed = progress.get("speedBytesPerSec") or 0
         left = f", about {_duration((total - done) / speed)} left" if speed > 0 else ""
@@ -83,6 +89,7 @@ def aggregate(
     ready: list[str] = []
     failed: dict[str, str] = {}
     pending: dict[str, Mapping[str, Any]] = {}
+    troubled: dict[str, str] = {}
     config: Mapping[str, Any] | None = None
     for config_map in sorted(config_maps, key=_node_of):
         node = _node_of(config_map)
@@ -97,7 +104,9 @@ def aggregate(
             failed[node] = str(entry.get("message") or entry.get("error") or "")
         elif status == c.NODE_MODEL_UPDATING:
             pending[node] = entry.get("progress") or {}
-    return ModelState(tuple(ready), failed, pending, config)
+            if entry.get("message"):
+                troubled[node] = str(entry["message"])
+    return ModelState(tuple(ready), failed, pending, troubled, config)
 
 
 def entry_of(config_map: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:

@@ -152,7 +152,7 @@ class Part:
                 self.weights,
             )
             inject.into_runner(runner, injection, pods=pods)
-        inject.into_pod(pod, self.annotations, self._files)
+        inject.into_pod(pod, self.annotations, self._files, self.weights)
         inject.placement(
             pod,
             files=self._files,

@@ -126,8 +126,15 @@ def add_volume(pod: Object, volume: Object) -> None:
         pod["volumes"] = [*volumes, volume]
 
 
-def into_pod(pod: Object, annotations: Mapping[str, str], files: ModelFiles | None) -> None:
+def into_pod(
+    pod: Object,
+    annotations: Mapping[str, str],
+    files: ModelFiles | None,
+    weights: Weights | None = None,
+) -> None:
     """Adds the volumes that the containers mount."""
+    for claim in weights.claims if weights is not None else ():
+        add_volume(pod, dict(claim.volume))
     if files is not None and annotations.get(c.A_FT_MERGED_WEIGHTS) != "true":
         add_volume(pod, dict(files.volume))
     wants_empty_dir = annotations.get(c.A_INJECT_MODEL_INIT) == "true" or annotations.get(

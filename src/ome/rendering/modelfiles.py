@@ -28,10 +28,11 @@ def model_files(model: Object, namespace: str) -> ModelFiles:
     uri = storage.get("storageUri") or ""
     volume_name = names.volume_name(name)
     if uri.startswith("pvc://"):
-        return _claim(uri, storage.get("path") or c.MODEL_STORE_PATH, volume_name, namespace)
+        return claim_files(uri, storage.get("path") or c.MODEL_STORE_PATH, volume_name, namespace)
     kind = model.get("kind") or "ClusterBaseModel"
     model_namespace = metadata(model).get("namespace") or ""
-    path = storage.get("path") or names.default_model_path(kind, model_namespace, name)
+    path = storage.get("path") or _own_path(uri)
+    path = path or names.default_model_path(kind, model_namespace, name)
     return ModelFiles(
         path=path,
         volume={"name": volume_name, "hostPath": {"path": path, "type": ""}},
@@ -40,16 +41,24 @@ def model_files(model: Object, namespace: str) -> ModelFiles:
     )
 
 
-def _claim(uri: str, path: str, volume: str, namespace: str) -> ModelFiles:
+def _own_path(uri: str) -> str:
+    """Files that are on the node already stay where they are: ``local:///absolute/path``."""
+    path = uri.removeprefix("local://")
+    return path.rstrip("/") if path != uri and path.startswith("/") else ""
+
+
+def claim_files(
+    uri: str, path: str, volume: str, namespace: str, *, field: str = "spec.model"
+) -> ModelFiles:
     """``pvc://[namespace:]claim/sub/path``: the claim is mounted, no node is asked for."""
     head, _, sub_path = uri.removeprefix("pvc://").partition("/")
     claim_namespace, _, claim = head.rpartition(":")
     if claim_namespace and claim_namespace != namespace:
         raise RenderError(
             "ModelNotReachable",
-            f"the model lies in claim {claim} of namespace {claim_namespace}, and pods of "
+            f"the files lie in claim {claim} of namespace {claim_namespace}, and pods of "
             f"namespace {namespace} can't mount it",
-            field="spec.model",
+            field=field,
             fix=f"run the service in namespace {claim_namespace}, or copy the claim",
         )
     mount = {"name": volume, "mountPath": path, "readOnly": True}

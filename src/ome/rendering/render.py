@@ -64,7 +64,8 @@ def render(given: RenderInput) -> Rendered:
         adopted=frozenset(given.observed.adopted()),
     )
     resolved = ingress.resolve(given.config.ingress, given.service)
-    tuned = weights.describe(given.weights, given.model)
+    namespace = metadata(given.service).get("namespace") or "default"
+    tuned = weights.describe(given.weights, given.model, namespace)
     files = _files(given)
     entry = c.ROUTER if c.ROUTER in merged else c.ENGINE
     children: list[Child] = []

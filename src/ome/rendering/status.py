@@ -197,15 +197,15 @@ def _knative_conditions(setter: _Setter, given: StatusInput, rendered: Rendered 
     """The conditions that only Knative Services have, kept as long as there are any."""
     aggregates = {cond.ROUTES_READY: "RoutesReady", cond.LATEST_DEPLOYMENT_READY: "Configurations"}
     kinds = [*aggregates]
-    for name in c.COMPONENTS:
-        kinds += [cond.component_route_ready(name), cond.component_configuration_ready(name)]
     if rendered is None:
         return
-    setter.conditions = cond.remove(setter.conditions, *kinds[2:])
     serverless = {n: p for n, p in rendered.components.items() if p.mode == c.MODE_SERVERLESS}
-    if not serverless:
-        setter.conditions = cond.remove(setter.conditions, *kinds)
-        return
+    if serverless:
+        kinds = []  # what is set below keeps its time
+    for name in c.COMPONENTS:
+        if name not in serverless:
+            kinds += [cond.component_route_ready(name), cond.component_configuration_ready(name)]
+    setter.conditions = cond.remove(setter.conditions, *kinds)
     worst: dict[str, tuple[str, str, str]] = {}
     for name, component in serverless.items():
         live = given.observed.get(x.KNATIVE_SERVICES, component.workload_name) or {}

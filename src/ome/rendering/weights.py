@@ -5,6 +5,8 @@ whole model of their own: nothing of the base model is mounted, and no node has 
 
 The files come in through an init container that admission adds to pods that carry
 ``ome.io/inject-fine-tuned-adapter``; with several adapters the annotation lists them with commas.
+Weights on a volume claim (``pvc://``) are mounted instead. One weight lies where engines look for
+their model, several in folders of their names below it.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ome.api import constants as c
+from ome.api.names import volume_name
 from ome.apimachinery.objects import Object, metadata
 from ome.rendering.errors import RenderError
+from ome.rendering.modelfiles import ModelFiles, claim_files
 
 _FIELD = "spec.model.fineTunedWeights"
 
@@ -31,6 +35,10 @@ class Weights:
     format: str = ""
     """That of the base model; T-Few mounts are named after it."""
     vendor: str = ""
+    claims: tuple[ModelFiles, ...] = ()
+    """Of the weights that are mounted."""
+    fetched: tuple[str, ...] = ()
+    """Names of the weights that an init container fetches."""
 
     @property
     def tfew(self) -> bool:
@@ -41,7 +49,7 @@ class Weights:
         )
 
 
-def describe(weights: Sequence[Object], model: Object | None) -> Weights | None:
+def describe(weights: Sequence[Object], model: Object | None, namespace: str) -> Weights | None:
     """What the weights are together; None where there are none. Raises what speaks against it."""
     if not weights:
         return None
@@ -72,12 +80,28 @@ def describe(weights: Sequence[Object], model: Object | None) -> Weights | None:
             fix="name weights of one strategy, such as lora",
         )
     spec = model.get("spec") or {}
+    mounted = [item for item in weights if _uri(item).startswith("pvc://")]
+    paths = [
+        f"{c.MODEL_STORE_PATH}/{metadata(item)['name']}" if len(weights) > 1 else c.MODEL_STORE_PATH
+        for item in mounted
+    ]
     return Weights(
         names=names,
         strategy=_strategy(weights[0]),
         merged=merged[0],
         format=(spec.get("modelFormat") or {}).get("name") or "",
         vendor=spec.get("vendor") or "",
+        claims=tuple(
+            claim_files(
+                _uri(item),
+                path,
+                volume_name(f"weight-{metadata(item)['name']}"),
+                namespace,
+                field=_FIELD,
+            )
+            for item, path in zip(mounted, paths, strict=True)
+        ),
+        fetched=tuple(metadata(item)["name"] for item in weights if item not in mounted),
     )
 
 
@@ -96,7 +120,9 @@ def mismatch(weight: Object, model: Object) -> str:
 
 def weight_annotations(given: Weights) -> dict[str, str]:
     """For the pods and other children of components that load the model."""
-    found = {c.A_INJECT_FINE_TUNED_ADAPTER: ",".join(given.names)}
+    found = {}
+    if given.fetched:
+        found[c.A_INJECT_FINE_TUNED_ADAPTER] = ",".join(given.fetched)
     if given.strategy:
         found[c.A_FT_STRATEGY] = given.strategy
     if given.merged:
@@ -130,8 +156,14 @@ def model_path(given: Weights, base: str) -> str:
 
 
 def into_mounts(runner: Object, given: Weights) -> None:
-    """Adds the volume into which the weights are unpacked, for T-Few with its two parts."""
+    """Adds the volumes with the weights; for T-Few the one has two parts."""
     mounts: list[Object] = list(runner.get("volumeMounts") or ())
+    for files in given.claims:
+        if all(item.get("mountPath") != files.mount["mountPath"] for item in mounts):
+            mounts.append(dict(files.mount))
+    runner["volumeMounts"] = mounts
+    if not given.fetched:
+        return
     ours = next((item for item in mounts if item.get("name") == c.MODEL_EMPTY_DIR_VOLUME), None)
     if ours is None:
         ours = {"name": c.MODEL_EMPTY_DIR_VOLUME, "mountPath": c.MODEL_STORE_PATH}
@@ -162,9 +194,14 @@ def inputs(weights: Sequence[Object]) -> Any:
             "name": metadata(item)["name"],
             "strategy": _strategy(item),
             "merged": _merged(item),
+            **({"claim": _uri(item)} if _uri(item).startswith("pvc://") else {}),
         }
         for item in weights
     ]
+
+
+def _uri(weight: Object) -> str:
+    return str(((weight.get("spec") or {}).get("storage") or {}).get("storageUri") or "")
 
 
 def _strategy(weight: Object) -> str:

@@ -20,6 +20,10 @@ _IMAGE_REASONS = frozenset(
 _CONFIG_REASONS = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 )
+_CRASH_REMEDY = (
+    "It is started again by itself. What to do: correct what its log says, in the service, the "
+    "runtime or the model"
+)
 _QUIET_WAITS = frozenset({"ContainerCreating", "PodInitializing", ""})
 
 
@@ -192,7 +196,7 @@ def _container(pod: str, kind: str, entry: Mapping[str, Any], tail: str) -> _Fin
     if running is not None and not entry.get("ready"):
         if previous is not None and int(entry.get("restartCount") or 0) > 0:
             crashed = _crashed(pod, name, previous, entry, tail)
-            return _Finding(5, crashed.reason, f"{crashed.message}; it starts again")
+            return _Finding(5, crashed.reason, crashed.message, crashed.failure)
         since = running.get("startedAt") or ""
         if kind == "initContainerStatuses":
             return _Finding(7, "Initializing", f"init container {name} runs since {since}")
@@ -213,10 +217,12 @@ def _crashed(
     why = {137: " (killed: out of memory?)", 139: " (segmentation fault)"}.get(code or 0, "")
     if ended.get("reason") == "OOMKilled":
         why = " (out of memory: give it more, or use a smaller model)"
-    text = f"container {name} of pod {pod} exited with code {code}{why}, {restarts} restarts"
+    count = "1 restart" if restarts == 1 else f"{restarts} restarts"
+    text = f"container {name} of pod {pod} exited with code {code}{why}, {count}"
     if said:
         text = f"{text}. It said last: {_shortened(said)}"
     failure = Failure(name, _shortened(said) or text, code, ended.get("finishedAt") or "")
+    text = f"{text}. {_CRASH_REMEDY}"
     return _Finding(2, "CrashLoopBackOff" if restarts else "ContainerFailed", text, failure)
 
 

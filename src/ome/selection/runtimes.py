@@ -326,8 +326,9 @@ def _tie_warnings(fitting: list[Candidate], model: Model) -> tuple[str, ...]:
 
 def _nothing_fits(model: Model, wishes: Wishes, missing: list[Candidate]) -> Reason:
     local = sum(bool(candidate.runtime.namespace) for candidate in missing)
+    count = "1 runtime was" if len(missing) == 1 else f"{len(missing)} runtimes were"
     looked = (
-        f"{len(missing)} runtimes were examined ({local} of namespace {wishes.namespace}, "
+        f"{count} examined ({local} of namespace {wishes.namespace}, "
         f"{len(missing) - local} of the cluster)"
     )
     described = ", ".join(

@@ -3,7 +3,8 @@
 ``ControlPlane`` starts etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok, each
 on a free port of 127.0.0.1, and stops them again. Everything it writes (keys, kubeconfigs, logs,
 the audit log) lies in the folder that it is given. The user ``operator`` has every request audited,
-so a test can count exactly what the operator asked of the API.
+so a test can count exactly what the operator asked of the API; so have the service accounts of
+namespace ``ome``, as which the chart runs operator and agent.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ kind: Policy
 omitStages: [RequestReceived]
 rules:
 - {level: Metadata, users: [operator]}
+- {level: Metadata, userGroups: ["system:serviceaccounts:ome"]}
 - {level: None}
 """
 

@@ -93,13 +93,15 @@ async def strategic_patch(run: Run) -> None:
     cases: dict[str, Any] = {
         "container by name": spec(containers=[{"name": "main", "image": "other:1"}]),
         "env by name": spec(containers=[{"name": "main", "env": [{"name": "C", "value": "3"}]}]),
-        "env deleted": spec(containers=[{"name": "main", "env": [{"name": "A", "$patch": "delete"}]}]),
+        "env deleted": spec(containers=[
+            {"name": "main", "env": [{"name": "A", "$patch": "delete"}]}]),
         "container added": spec(containers=[container("third")]),
         "container deleted": spec(containers=[{"name": "third", "$patch": "delete"}]),
         "order": spec(**{"$setElementOrder/containers": [{"name": "side"}, {"name": "main"}],
                          "containers": [{"name": "side"}, {"name": "main"}]}),
-        "order differs": spec(**{"$setElementOrder/containers": [{"name": "side"}, {"name": "main"}],
-                                 "containers": [{"name": "main"}, {"name": "side"}]}),
+        "order differs": spec(**{
+            "$setElementOrder/containers": [{"name": "side"}, {"name": "main"}],
+            "containers": [{"name": "main"}, {"name": "side"}]}),
         "replace list": spec(containers=[container("only"), {"$patch": "replace"}]),
         "null": spec(terminationGracePeriodSeconds=None),
         "volumes retain keys": spec(volumes=[{"name": "v", "emptyDir": {}}]),
@@ -167,7 +169,8 @@ async def apply(run: Run) -> None:
     await run("required missing at creation", "PATCH", run.path(WIDGETS, "new"),
               widget("new", {"color": "red"}), media=APPLY_PATCH, fieldManager="m")  # fmt: skip
     await run("uid at creation", "PATCH", run.path(WIDGETS, "new"),
-              widget("new", {"size": 1}, uid="0-0"), media=APPLY_PATCH, fieldManager="m")  # fmt: skip
+              widget("new", {"size": 1}, uid="0-0"), media=APPLY_PATCH,
+              fieldManager="m")  # fmt: skip
     await run("not YAML", "PATCH", path, b"{a: [", media=APPLY_PATCH, fieldManager="m")
     await run("update takes over", "PATCH", path, {"spec": {"size": 7}}, media=MERGE_PATCH,
               fieldManager="upd")  # fmt: skip
@@ -175,6 +178,13 @@ async def apply(run: Run) -> None:
     await run("stale", "PATCH", path, widget("one", {"size": 7}, resourceVersion="1"),
               media=APPLY_PATCH, fieldManager="two")  # fmt: skip
     await run("at the end", "GET", path)
+    alone = run.path(WIDGETS, "alone")
+    full = {"size": 1, "parts": [{"name": "x"}], "words": ["a"], "limits": {"a": "b"}}
+    empty: Object = {"size": 1, "parts": [], "words": [], "limits": {}}
+    for label, spec in (("full", full), ("gone", {"size": 1}), ("empty", empty),
+                        ("full again", full), ("emptied", empty)):  # fmt: skip
+        await run(f"alone {label}", "PATCH", alone, widget("alone", spec), media=APPLY_PATCH,
+                  fieldManager="m")  # fmt: skip
 
 
 async def apply_builtin(run: Run) -> None:

@@ -67,7 +67,10 @@ async def custom(run: Run) -> None:
         await run(mode, "POST", path, widget("x", WIDGET_SPECS["unknown"]), dryRun="All",
                   fieldValidation=mode)  # fmt: skip
     await run("bad mode", "POST", path, widget("x"), fieldValidation="Perhaps")
-    twice = b'{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"x"},"spec":{"size":1,"size":2}}'
+    twice = (
+        b'{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"x"},'
+        b'"spec":{"size":1,"size":2}}'
+    )
     for mode in ("Strict", "Warn"):
         await run(f"duplicate {mode}", "POST", path, twice, dryRun="All", fieldValidation=mode)
     unknown = {**widget("x"), "extra": 1}
@@ -95,7 +98,8 @@ PODS: dict[str, Any] = {
     "port": pod("x", containers=[container(ports=[{"containerPort": 70000}])]),
     "mount of nothing": pod("x", containers=[container(
         volumeMounts=[{"name": "v", "mountPath": "/v"}])]),
-    "volume twice": pod("x", volumes=[{"name": "v", "emptyDir": {}}, {"name": "v", "emptyDir": {}}]),
+    "volume twice": pod("x", volumes=[
+        {"name": "v", "emptyDir": {}}, {"name": "v", "emptyDir": {}}]),
     "volume without source": pod("x", volumes=[{"name": "v"}]),
     "volume of two sources": pod("x", volumes=[
         {"name": "v", "emptyDir": {}, "hostPath": {"path": "/a"}}]),
@@ -114,7 +118,8 @@ PODS: dict[str, Any] = {
     "affinity": pod("x", affinity={"nodeAffinity": {
         "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}),
     "gpu": pod("x", containers=[container(resources={"limits": {"nvidia.com/gpu": 1}})]),
-    "gpu fraction": pod("x", containers=[container(resources={"limits": {"nvidia.com/gpu": "0.5"}})]),
+    "gpu fraction": pod("x", containers=[container(
+        resources={"limits": {"nvidia.com/gpu": "0.5"}})]),
     "gpu request only": pod("x", containers=[container(
         resources={"requests": {"nvidia.com/gpu": "1"}})]),
     "init containers": pod("x", initContainers=[container("i")]),

@@ -124,8 +124,8 @@ def differences(real: dict[str, Any], ours: dict[str, Any]) -> list[Difference]:
         a, b = real.get(label, ABSENT), ours.get(label, ABSENT)
         codes = [n.get("status") if isinstance(n, dict) else None for n in (a, b)]
         if all(isinstance(c, int) for c in codes) and codes[0] != codes[1]:
-            words = [f"{c} {_reason(n)}".strip() for c, n in zip(codes, (a, b), strict=True)]
-            found.append((f"/{label}/status", *words))
+            real_words, our_words = (f"{n['status']} {_reason(n)}".strip() for n in (a, b))
+            found.append((f"/{label}/status", real_words, our_words))
         else:
             found += compare(a, b, f"/{label}")
     return found

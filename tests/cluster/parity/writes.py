@@ -172,7 +172,8 @@ async def builtin(run: Run) -> None:
     await run("binding", "POST", run.path(f"{rbac}/rolebindings"), {
         "apiVersion": rbac, "kind": "RoleBinding", "metadata": {"name": "r"},
         "subjects": [{"kind": "ServiceAccount", "name": "sa", "namespace": "default"}],
-        "roleRef": {"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"}})  # fmt: skip
+        "roleRef": {"kind": "Role", "name": "r",
+                    "apiGroup": "rbac.authorization.k8s.io"}})  # fmt: skip
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",

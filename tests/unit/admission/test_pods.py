@@ -84,6 +84,18 @@ def test_a_pod_is_as_in_the_golden_file(name: str) -> None:
     assert text == path.read_text(), "run with OME_WRITE_GOLDEN=1 and look at the difference"
 
 
+def test_several_weights_are_fetched_into_folders_of_their_names() -> None:
+    subject = pod({**ADAPTER, "ome.io/inject-fine-tuned-adapter": "tuned, other"})
+    review = mutate(subject, None, tuned=weight(), other=weight())
+    assert not review.errors
+    made = {c["name"]: env_of(c) for c in review.pod["spec"]["initContainers"]}
+    assert list(made) == ["fine-tuned-adapter", "fine-tuned-adapter-2"]
+    directories = [
+        found["OME_AGENT_UNZIPPED_FINE_TUNED_WEIGHT_DIRECTORY"] for found in made.values()
+    ]
+    assert directories == ["/opt/ml/model/tuned", "/opt/ml/model/other"]
+
+
 # --- what is left alone ---------------------------------------------------------------------------
 
 

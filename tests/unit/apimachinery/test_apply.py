@@ -507,6 +507,7 @@ def test_custom_resources_own_their_spec_on_create():
 NAMES = st.sampled_from("abc")
 ENV = st.lists(
     st.fixed_dictionaries({"name": NAMES}, optional={"value": st.sampled_from("12")}),
+    min_size=1,  # an empty list is stored as none, but not here
     max_size=3,
     unique_by=lambda e: e["name"],
 )

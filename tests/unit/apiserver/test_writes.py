@@ -193,7 +193,7 @@ async def test_apply_creates_then_merges_then_conflicts(widgets: Home) -> None:
     live = await widgets.ok("PATCH", f"{WIDGETS}/a/status?fieldManager=three", status, type=APPLY)
     assert live["status"] == {"x": 1}
     assert live["spec"]["size"] == "m"
-    assert (await widgets("PATCH", f"{WIDGETS}/a", widget("a"), type=APPLY)).status == 400
+    assert (await widgets("PATCH", f"{WIDGETS}/a", widget("a"), type=APPLY)).status == 422
 
 
 async def test_a_dry_run_validates_and_stores_nothing(widgets: Home) -> None:
@@ -369,7 +369,7 @@ async def test_a_pod_is_bound_once(api: Home) -> None:
     assert scheduled["status"] == "True"
     again = await api("POST", f"{PODS}/p/binding", binding)
     assert again.status == 409
-    assert "already assigned to node n1" in again.message
+    assert 'already assigned to node "n1"' in again.message
     assert (await api("POST", f"{PODS}/p/binding", {"metadata": {"name": "p"}})).status == 400
 
 
@@ -418,7 +418,7 @@ async def test_propagation_leaves_a_finalizer_for_the_collector(api: Home) -> No
         body = {"propagationPolicy": policy}
         marked = await api.ok("DELETE", f"{MAPS}/{policy.lower()}", body)
         assert marked["metadata"]["finalizers"] == [finalizer]
-    assert (await api("DELETE", f"{MAPS}/orphan", {"propagationPolicy": "No"})).status == 400
+    assert (await api("DELETE", f"{MAPS}/orphan", {"propagationPolicy": "No"})).status == 422
     gone = await api.ok("DELETE", f"{MAPS}/orphan", {"propagationPolicy": "Background"})
     assert gone["status"] == "Success"
 

@@ -194,7 +194,9 @@ RUNTIME = Path(__file__).parents[3] / "catalog" / "runtimes" / "host" / "llamacp
 def test_explain_and_plan_take_a_file_or_the_name_of_a_service(ome: Ome, server: Server) -> None:
     """A file that says less than the node has read doesn't take that knowledge away."""
     ome("apply", "-f", EXAMPLE, "-f", RUNTIME)
-    assert ome("explain", "smollm2").status == 1, "nobody knows the model's format yet"
+    unknown = ome("explain", "smollm2")
+    assert unknown.status == 1, "nobody knows the model's format yet"
+    assert unknown.out.count("no runtime fits") == 1
     read = {"spec": {"modelFormat": {"name": "gguf"}, "modelArchitecture": "LlamaForCausalLM"}}
     server.patch(ours.CLUSTER_BASE_MODELS, "smollm2-135m-instruct", read)
     for line in ("-f " + str(EXAMPLE), "smollm2", "isvc smollm2", "isvc/smollm2"):

@@ -211,6 +211,19 @@ def test_knative_conditions_go_with_knative() -> None:
     found = status(subject, rendered, live(rendered, status={x.KNATIVE_SERVICES: up}))
     assert entry(found, "EngineRouteReady")["status"] == "True"
     assert entry(found, "LatestDeploymentReady")["message"] == "no image"
+    again = copy.deepcopy(subject)
+    again["status"] = found
+    observed = live(rendered, status={x.KNATIVE_SERVICES: up})
+    unchanged = build(
+        StatusInput(
+            again,
+            "2027-01-01T00:00:00Z",
+            rendered,
+            observed=observed,
+            ingress=ingress_rules.resolve(settings().ingress, again),
+        )
+    )
+    assert unchanged.status == found
     later = copy.deepcopy(service())
     later["status"] = found
     plain = made(later)

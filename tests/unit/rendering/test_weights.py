@@ -125,6 +125,29 @@ def test_a_strategy_that_is_not_given_loses_no_annotations() -> None:
     assert "ome.io/fine-tuned-weight-ft-strategy" not in annotations
 
 
+def test_weights_on_a_claim_are_mounted_and_not_fetched() -> None:
+    on_claim = weight(storage={"storageUri": "pvc://weights/support/v1"})
+    rendered = tuned(on_claim)
+    meta = template(rendered)["metadata"]
+    assert "ome.io/inject-fine-tuned-adapter" not in meta["annotations"]
+    mount = mounts(rendered)["/opt/ml/model"]
+    assert (mount["subPath"], mount["readOnly"]) == ("support/v1", True)
+    volumes = {volume["name"]: volume for volume in template(rendered)["spec"]["volumes"]}
+    assert volumes[mount["name"]]["persistentVolumeClaim"]["claimName"] == "weights"
+    assert "model-empty-dir" not in volumes
+    both = tuned(on_claim, weight("other"))
+    annotations = template(both)["metadata"]["annotations"]
+    assert annotations["ome.io/inject-fine-tuned-adapter"] == "other"
+    assert {"/opt/ml/model", "/opt/ml/model/support"} <= mounts(both).keys()
+
+
+def test_a_claim_of_another_namespace_says_why_not() -> None:
+    with pytest.raises(RenderError) as caught:
+        tuned(weight(storage={"storageUri": "pvc://else:weights/x"}))
+    assert caught.value.code == "ModelNotReachable"
+    assert caught.value.field == "spec.model.fineTunedWeights"
+
+
 def test_the_router_is_not_touched_by_weights() -> None:
     subject = service(router={"runner": {"image": "r:1"}})
     rendered = made(subject, weights=[weight()])

@@ -19,14 +19,17 @@ def command(context: Context, only: str | None, form: str) -> None:
 
     ome crds | kubectl apply --server-side -f -
     """
-    from ome.api import crds, resources
+    from ome.api import resources
+    from ome.cli.install import crds
 
     wanted = resources.ALL
     if only is not None:
         wanted = (kinds.resource_for(only),)
         if wanted[0] not in resources.ALL:
             raise CliError(f"{wanted[0].kind} is not one of OME's kinds")
-    for resource in wanted:
-        if form == "yaml":
-            context.output.print("---")
-        context.output.object(crds.crd(resource), form)
+    names = {f"{resource.plural}.{resource.group}" for resource in wanted}
+    for crd in crds():
+        if crd["metadata"]["name"] in names:
+            if form == "yaml":
+                context.output.print("---")
+            context.output.object(crd, form)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from ome.cli.errors import FAILURE
 from ome.cli.options import file_option, target
 from ome.cli.target import Context
+
+if TYPE_CHECKING:
+    from ome.controllers.decide import Decision
 
 
 @click.command()
@@ -35,9 +40,20 @@ def command(context: Context, names: tuple[str, ...], files: tuple[str, ...]) ->
             lines = explain.lines(decision.selection)
         if decision.problem is not None:
             hopeless = True
-            lines.append(f"problem: {decision.problem.sentence}")
+            if not _told(decision):
+                lines.append(f"problem: {decision.problem.sentence}")
         elif decision.selection is None:
             lines.append("runtime: none needed, the service brings its own container")
         for line in lines:
             context.output.print(f"  {line}")
     return FAILURE if hopeless else 0
+
+
+def _told(decision: Decision) -> bool:
+    """Whether the lines about the selection have said the problem already."""
+    said = decision.selection.problem if decision.selection else None
+    return (
+        said is not None
+        and decision.problem is not None
+        and decision.problem.sentence.startswith(said.message)
+    )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ome.cli.up import Started
 
 DETACH_SECONDS = 90.0
+_END_SECONDS = 10.0
 
 
 @click.command()
@@ -81,9 +82,16 @@ def start_detached(
     os.close(writer)
     try:
         answer = _read_answer(reader, process)
+    except KeyboardInterrupt:
+        # It is in a session of its own, where Ctrl-C does not reach it.
+        process.terminate()
+        process.wait()
+        raise
     finally:
         os.close(reader)
     if "error" in answer:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_END_SECONDS)
         raise CliError(str(answer["error"]))
     state = answer["state"]
     assert isinstance(state, dict)

@@ -46,6 +46,8 @@ def patched(kind: Kind, media: str, obj: Object, patch: Any) -> Object:
             result = strategic_merge(obj, patch, kind.schema)
         else:
             result = merge_patch(obj, patch)
-    if not isinstance(result, dict) or not isinstance(result.get("metadata"), dict):
+    if not isinstance(result, dict):
+        raise refused("it leaves no object")
+    if not isinstance(result.get("metadata"), dict):
         raise BadRequest("the patch does not leave an object with metadata")
     return result

@@ -131,14 +131,16 @@ async def _selected(
     earliest = since.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S").encode() if since else b""
     cursor = _Cursor(path)
     shown = b""
-    if tail is not None:
-        # What arrives between the two steps may be seen by both: the stamp tells.
-        cursor.to_end()
-        for line in tail_lines(path, tail) if tail > 0 else ():
-            shown = line.time
-            if line.time >= earliest:
-                yield line
     try:
+        if tail is not None:
+            # What arrives between the two steps may be seen by both: the stamp tells.
+            cursor.to_end()
+            for line in tail_lines(path, tail) if tail > 0 else ():
+                shown = line.time
+                if line.time >= earliest:
+                    yield line
+            if not follow:
+                return
         while True:
             over = finished()
             count = 0
