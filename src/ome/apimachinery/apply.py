@@ -31,6 +31,7 @@ from ome.apimachinery.fieldsets import (
     intersection,
     union,
 )
+from ome.apimachinery.jsonvalues import json_equal
 from ome.apimachinery.managedfields import APPLY, UPDATE, Entry
 from ome.apimachinery.objects import Object, annotations_of
 from ome.apimachinery.schema import Schema
@@ -79,7 +80,9 @@ def server_side_apply(
     entries = _entries_before_apply(live, schema, now)
     merged, entries = _merge(live, config, entries, me, schema, force=force)
     merged = _sync_last_applied(live, merged, patch, manager)
-    return managedfields.with_entries(merged, entries)
+    result = managedfields.with_entries(merged, entries)
+    # Whoever applies nothing that can be owned leaves no entry, and so changes nothing.
+    return live if merged is live and json_equal(result, live) else result
 
 
 def _merge(

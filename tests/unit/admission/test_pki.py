@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.kube.certificates import Authority
 
@@ -119,6 +119,7 @@ def test_a_certificate_from_the_future_is_replaced() -> None:
     assert renew(made(NOW + timedelta(days=400))) is not None
 
 
+@settings(deadline=None, max_examples=25)  # each example makes keys
 @given(st.dictionaries(st.sampled_from(FIELDS), st.text(max_size=30)))
 def test_no_data_makes_it_raise(data: dict[str, str]) -> None:
     repaired = renew(data)
