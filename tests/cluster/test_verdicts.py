@@ -4,6 +4,7 @@ manifest of the corpus, and broken variants of them."""
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ from ome.api.crds import all_crds, crd
 from ome.apimachinery.objects import Object, Resource
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-SEED = 20261124
-VARIANTS = 400
+SEED = int(os.environ.get("OME_SEED", "20261124"))
+VARIANTS = int(os.environ.get("OME_VARIANTS", "400"))
+"""More of them, with another seed, for a longer search."""
 AT_ONCE = 8
 
 QUIRKS = {

@@ -310,7 +310,7 @@ def _fill_object(schema: Schema, value: Object, *, fill: bool) -> Object:
         if isinstance(inner, dict | list):
             child = schema.child(name)
             new = inner if child is None else _fill(child, inner, fill=fill)
-            if fill and not new and schema.core and _says_nothing(schema, name, child):
+            if fill and not new and schema.core and _says_nothing(schema, name, child, new):
                 new = _DROP
         elif inner is None or name in quantities or "*" in quantities:
             child = schema.child(name)
@@ -333,13 +333,14 @@ def _fill_object(schema: Schema, value: Object, *, fill: bool) -> Object:
     return value if out is None else out
 
 
-def _says_nothing(schema: Schema, name: str, child: Schema | None) -> bool:
+def _says_nothing(schema: Schema, name: str, child: Schema | None, value: Any) -> bool:
     """Whether an empty list or map is the same as none, as in Go's types, which leave it out."""
     if child is None or name in (schema.raw.get("required") or ()):
         return False
-    return child.type == "array" or (
-        child.type == "object" and not child.properties and "additionalProperties" in child.raw
-    )
+    if isinstance(value, list):
+        return child.type == "array"
+    is_map = not child.properties and "additionalProperties" in child.raw
+    return child.type == "object" and is_map
 
 
 def _fill_value(child: Schema, value: Any, *, fill: bool) -> Any:

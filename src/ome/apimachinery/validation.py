@@ -154,7 +154,7 @@ def _has_type(schema: Schema, value: Any) -> bool:
     if schema.int_or_string:
         if schema.format == "quantity":
             return quantity.is_valid(value)
-        return isinstance(value, str | int) and not isinstance(value, bool)
+        return isinstance(value, str) or _is_int64(value)
     match schema.type:
         case "object":
             return isinstance(value, dict)
@@ -163,15 +163,19 @@ def _has_type(schema: Schema, value: Any) -> bool:
         case "array":
             return isinstance(value, list)
         case "integer":
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                return False
-            return -(2**63) <= value < 2**63 and value == int(value)
+            return _is_int64(value)
         case "boolean":
             return isinstance(value, bool)
         case "number":
             return isinstance(value, int | float) and not isinstance(value, bool)
         case _:
             return True
+
+
+def _is_int64(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -(2**63) <= value < 2**63 and value == int(value)
 
 
 def _wrong_type(schema: Schema, value: Any, path: str) -> FieldError:
