@@ -32,7 +32,7 @@ from ome.apimachinery.objects import Object, Resource, condition
 from ome.controllers import Operator
 from ome.kube import Client, connect
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.unsettled, pytest.mark.asyncio(loop_scope="module")]
 
 DISABLED = {"disableIngressCreation": True, "ingressDomain": "svc.cluster.local"}
 TRUE = [

@@ -28,7 +28,7 @@ SAMPLES = {
         "HuggingFaceTB/smollm2-1-7b-instruct.yaml",
     ),
 }
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.unsettled]
 
 
 def documents(path: Path) -> list[Object]:
