@@ -10,6 +10,8 @@ from typing import Final
 from ome.admission.certificates import SECRET_NAME
 from ome.admission.registration import configuration_names
 from ome.api import constants as c
+from ome.api.external import ALL as EXTERNAL_KINDS
+from ome.api.external import PROJECTS
 from ome.apimachinery.objects import Object
 from ome.apimachinery.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 
@@ -81,6 +83,23 @@ OPERATOR_CLUSTER: Final = (
     Rule("children: scaling", "autoscaling", ("horizontalpodautoscalers",), CHILD),
     Rule("children: disruption budgets", "policy", ("poddisruptionbudgets",), CHILD),
     Rule("children: what the router may do", _RBAC, ("roles", "rolebindings"), CHILD),
+    *(
+        Rule(
+            f"children: {resource.kind} of {PROJECTS[resource].partition(' (')[0]}",
+            resource.group,
+            (resource.plural,),
+            CHILD,
+        )
+        for resource in EXTERNAL_KINDS
+    ),
+    Rule("children: addresses from outside", "networking.k8s.io", ("ingresses",), CHILD),
+    Rule("which accelerators there are", _OME, ("acceleratorclasses/status",), ("update", "patch")),
+    Rule(
+        "accelerator classes: the finalizer of the earlier manager is let go of",
+        _OME,
+        ("acceleratorclasses",),
+        ("patch",),
+    ),
     Rule(
         "why engines are not ready; get because routers are given it, and nobody can give what "
         "they don't have",
