@@ -82,7 +82,7 @@ def server_side_apply(
     merged = _sync_last_applied(live, merged, patch, manager)
     result = managedfields.with_entries(merged, entries)
     # Whoever applies nothing that can be owned leaves no entry, and so changes nothing.
-    return live if merged is live and json_equal(result, live) else result
+    return live if json_equal(result, live) else result
 
 
 def _merge(

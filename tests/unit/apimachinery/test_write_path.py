@@ -98,6 +98,8 @@ def test_no_object_of_right_types_breaks_the_write_path(write):
         )
     except BadRequest:  # repeated or keyless list items can't be applied
         return
+    if not applied["metadata"].get("managedFields"):
+        return  # empty lists alone, which nobody can own: nothing tells that they were applied
     again = server_side_apply(applied, pruned, manager="a", force=True, schema=schema, now=NOW)
     assert again is applied
     assert obj == before
