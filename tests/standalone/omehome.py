@@ -149,7 +149,9 @@ class Running:
             stream.seek(0)
             texts.append(stream.read().decode(errors="replace"))
             stream.close()
-        return Result(code, *texts)
+        # Interrupted within an exec'd text (an import that makes dataclasses), CPython ends by the
+        # signal itself although KeyboardInterrupt was caught; a shell shows both as 130.
+        return Result(130 if code == -signal.SIGINT else code, *texts)
 
 
 class OmeHome:
