@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ome.admission.templates import ephemeral_errors
 from ome.admission.view import View
 from ome.api import constants as c
 from ome.api import resources as o
@@ -18,7 +19,13 @@ def runtime_errors(obj: Object) -> list[FieldError]:
     spec = obj.get("spec") or {}
     if spec.get("disabled") is True:
         return []
-    return [*_size_range(spec), *_workers(spec), *_node_groups(spec), *_priorities(spec)]
+    return [
+        *_size_range(spec),
+        *_workers(spec),
+        *_node_groups(spec),
+        *_ephemeral(spec),
+        *_priorities(spec),
+    ]
 
 
 def _size_range(spec: Mapping[str, Any]) -> Iterator[FieldError]:
@@ -71,6 +78,13 @@ def _node_groups(spec: Mapping[str, Any]) -> Iterator[FieldError]:
         size = (worker or {}).get("size")
         if isinstance(size, int) and size <= 0:
             yield FieldError(f"spec.{name}.worker.size", f"{size} must be at least 1")
+
+
+def _ephemeral(spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    for component in c.COMPONENTS:
+        part = spec.get(f"{component}Config")
+        if part is not None:
+            yield from ephemeral_errors(part, f"spec.{component}Config")
 
 
 def _priorities(spec: Mapping[str, Any]) -> Iterator[FieldError]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from ome.admission.templates import ephemeral_errors
 from ome.admission.view import CompiledView, View
 from ome.api import constants as c
 from ome.api import names
@@ -176,17 +177,7 @@ def _component(part: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     canary = part.get("canaryTrafficPercent")
     if isinstance(canary, int) and not 0 <= canary <= 100:
         yield FieldError(f"{path}.canaryTrafficPercent", f"{canary} must be from 0 to 100")
-    for holder, where in (
-        (part, path),
-        (part.get("leader"), f"{path}.leader"),
-        (part.get("worker"), f"{path}.worker"),
-    ):
-        if holder and holder.get("ephemeralContainers"):
-            yield FieldError(
-                f"{where}.ephemeralContainers",
-                "can't be part of a template: Kubernetes refuses it; use kubectl debug",
-                "FieldValueForbidden",
-            )
+    yield from ephemeral_errors(part, path)
     worker = part.get("worker")
     if worker and isinstance(worker.get("size"), int) and worker["size"] <= 0:
         yield FieldError(f"{path}.worker.size", f"{worker['size']} must be at least 1")

@@ -62,9 +62,13 @@ POD_SPEC_KEYS: Final = (
     "hostUsers",
     "schedulingGates",
     "resourceClaims",
+    "resources",
+    "hostnameOverride",
+    "evictionResponders",
+    "schedulingGroup",
 )
-"""Fields of a pod spec that a component may carry beside its own. ``ephemeralContainers`` is
-refused: Kubernetes takes it in no template."""
+"""Fields of a pod spec that a component may carry beside its own: all of Kubernetes', the newest
+last. ``ephemeralContainers`` is refused: Kubernetes takes it in no template."""
 
 _NESTED = ("runner", "leader", "worker")
 

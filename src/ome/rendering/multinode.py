@@ -60,7 +60,7 @@ class Built:
         part = self.part
         labels = part.labels
         scale = scaling(part, default=NONE)
-        self.warnings += scale.warnings
+        self.warnings += [*scale.warnings, *raw.without_effect(part)]
         workload = self._workload()
         if scale.scaler == NONE:
             workload["spec"]["replicas"] = scale.low
