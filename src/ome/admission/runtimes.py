@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ome.admission.superseded import no_effect
 from ome.admission.templates import ephemeral_errors
 from ome.admission.view import View
 from ome.api import constants as c
@@ -123,7 +124,7 @@ def runtime_warnings(obj: Object, view: View) -> list[str]:
                 f"spec.modelSizeRange.{side} {given[side]!r} is no size (write 7B or 500M); it is "
                 "ignored"
             )
-    return found + _ties(obj, view)
+    return [*found, *no_effect(spec), *_ties(obj, view)]
 
 
 def _ties(obj: Object, view: View) -> list[str]:

@@ -18,6 +18,7 @@ from ome.admission.view import CompiledView, View
 from ome.api import constants as c
 from ome.api import names
 from ome.api import resources as o
+from ome.api.references import foreign
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object, annotations_of, metadata
 from ome.selection import Runtime, SelectionInput, select_runtime
@@ -39,6 +40,7 @@ def service_errors(obj: Object) -> list[FieldError]:
         )
     annotations = annotations_of(obj)
     spec = obj.get("spec") or {}
+    found += [FieldError(*wrong, "FieldValueNotSupported") for wrong in foreign(spec)]
     found += _scaling_annotations(annotations)
     keda = annotations.get(c.A_AUTOSCALER_CLASS) == c.AUTOSCALER_KEDA
     if keda:

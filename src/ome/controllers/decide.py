@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from ome.api import conditions as cond
 from ome.api import constants as c
+from ome.api.references import foreign
 from ome.apimachinery.objects import Object, annotations_of, labels_of, metadata
 from ome.controllers.modelstate import ModelState, missing_metadata
 from ome.controllers.plan import Plan, plan_children
@@ -79,6 +80,8 @@ def decide(world: World) -> Decision:
     if service_mode(world.service) == c.MODE_VIRTUAL:
         given = RenderInput(world.service, world.settings, capabilities=world.capabilities)
         return _rendered(world, given, nothing)
+    for path, text in foreign(world.service.get("spec") or {}):
+        return replace(nothing, problem=Problem(cond.SELECTED, "InvalidSpec", f"{path}: {text}"))
     model, problem, warnings = find_model(world)
     wait = _wait(world, model)
     nothing = replace(nothing, model=model, wait=wait, warnings=warnings)
