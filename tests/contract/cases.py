@@ -67,6 +67,8 @@ class Case:
     """Fields that are set in both worlds."""
     drop: tuple[str, ...] = ()
     """Fields at the top of the object that neither world has, unless the case sets it."""
+    change: Callable[[World], None] | None = None
+    """What makes OME write a field of a status, instead of a value that somebody sets."""
 
     @property
     def id(self) -> str:
@@ -88,7 +90,10 @@ class Case:
         """What is seen with the field, and without it."""
         without = self.world()
         given = self.world()
-        put(given.subject, self.path.removesuffix(".(Container)"), self.value)
+        if self.change is not None:
+            self.change(given)
+        else:
+            put(given.subject, self.path.removesuffix(".(Container)"), self.value)
         return self.look(given.seen()), _or_absent(self.look, without.seen())
 
 
@@ -122,6 +127,20 @@ def case(
     unless it is given."""
     for kind in kinds.split():
         yield Case(kind, path, value, look, base, value if expected is ... else expected, **more)
+
+
+def written(
+    kinds: str,
+    path: str,
+    expected: Any,
+    look: Look,
+    change: Callable[[World], None],
+    **more: Any,
+) -> Iterable[Case]:
+    """A field of a status: after ``change`` OME writes it so, and otherwise it does not."""
+    more.setdefault("base", World)
+    for kind in kinds.split():
+        yield Case(kind, path, None, look, expected=expected, change=change, **more)
 
 
 def put(obj: Any, path: str, value: Any) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.contract.cases import Case, Open, case
-from tests.contract.effects_pods import _TERM as TERM
+from tests.contract.effects_pods import TERM
 from tests.contract.world import Seen, World
 
 from ome.api import resources as o
 from ome.api.crds import COLUMNS
 from ome.controllers.readiness import probe_for
-from ome.standalone.apiserver.tables import cells
+from ome.standalone.apiserver import jsonpath
 
 MODELS = "BaseModel ClusterBaseModel"
 ALL = f"{MODELS} FineTunedWeight"
@@ -82,8 +82,7 @@ def _storage() -> Iterator[Case]:
     )  # fmt: skip
 
 
-# --- what is said of the model ----------------------------------------------------------------------
-
+# --- what is said of the model --------------------------------------------------------------------
 
 READ: dict[str, Any] = {
     "modelType": "read",
@@ -126,11 +125,64 @@ def column(name: str) -> Callable[[Seen], Any]:
         resource = o.by_kind(seen.world.kind)
         assert resource is not None
         path = next(path for title, _, path in COLUMNS[resource] if title == name)
-        return cells(seen.subject, path)
+        return jsonpath.find(seen.subject, path)[0]
 
     return look
 
 
 def _columns() -> Iterator[Case]:
-    return
-    yield
+    """Facts that are there to be shown: they have their column in every list."""
+    yield from case(ALL, "spec.version", "1.2.0", column("Version"))
+    yield from case(ALL, "spec.compartmentID", "ocid1.example", column("CompartmentID"))
+    yield from case("FineTunedWeight", "spec.vendor", "meta", column("Vendor"))
+
+
+# --- fine-tuned weights ---------------------------------------------------------------------------
+
+WEIGHT = "FineTunedWeight"
+
+
+def tuned() -> World:
+    """A service with weights on top of its model."""
+    world = World()
+    world.service["spec"]["model"]["fineTunedWeights"] = ["tuned"]
+    return world
+
+
+def _weights() -> Iterator[Case]:
+    def problem(seen: Seen) -> str:
+        return seen.problem
+
+    def pod(what: str, key: str) -> Callable[[Seen], Any]:
+        return lambda seen: seen.template()["metadata"][what].get(key)
+
+    wrong = "WeightsOfAnotherModel"
+    for path, value, look, expected in (
+        ("spec.baseModelRef.name", "other", problem, wrong),
+        ("spec.baseModelRef.namespace", "elsewhere", problem, wrong),
+        ("spec.disabled", True, problem, "FineTunedWeightsDisabled"),
+        ("spec.modelType", "Adapter", served("modelType", "fineTunedWeightSpec"), "Adapter"),
+        (
+            "spec.hyperParameters", {"strategy": "tfew"},
+            pod("annotations", "ome.io/fine-tuned-weight-ft-strategy"), "tfew",
+        ),
+        (
+            "spec.configuration", {"merged_weights": True},
+            pod("labels", "fine-tuned-serving-with-merged-weights"), "true",
+        ),
+        (
+            f"{STORAGE}.storageUri", "pvc://claim/tuned",
+            lambda s: [v["persistentVolumeClaim"]["claimName"] for v in s.pod()["volumes"]
+                       if "persistentVolumeClaim" in v], ["claim"],
+        ),
+    ):  # fmt: skip
+        yield from case(WEIGHT, path, value, look, base=tuned, expected=expected)
+    for name, value, key in (
+        ("path", "/raid/models/tuned", "path"),
+        ("schemaPath", "schema.json", "schemaPath"),
+        ("parameters", {"region": "eu"}, "parameters"),
+        ("key", "hub-token", "storageKey"),
+    ):
+        yield from case(
+            WEIGHT, f"{STORAGE}.{name}", value, served(key, "fineTunedWeightSpec"), base=tuned
+        )

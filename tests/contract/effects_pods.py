@@ -13,11 +13,11 @@ from tests.contract.cases import REFUSED, Case, case
 from tests.contract.effects_components import SITES, Site
 from tests.contract.world import Seen
 
-_TERM = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "Exists"}]}]}
+TERM = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "Exists"}]}]}
 
 POD: dict[str, Any] = {
     "activeDeadlineSeconds": 900,
-    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": _TERM}},
+    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": TERM}},
     "automountServiceAccountToken": False,
     "containers": [{"name": "side", "image": "side:1"}],
     "dnsConfig": {"nameservers": ["10.0.0.10"]},
@@ -134,7 +134,7 @@ def _pods(site: Site, path: str, role: str, also: dict[str, Any]) -> Iterator[Ca
     for kind in site.kinds.split():
         refused = f"{path}.ephemeralContainers"
         yield from case(
-            kind, refused, EPHEMERAL, lambda s: refused in s.refusals,
+            kind, refused, EPHEMERAL, lambda s, refused=refused: refused in s.refusals,
             base=site.base(), expected=True, also=also, state=REFUSED,
             why="Kubernetes takes them in no template; kubectl debug adds them to a running pod",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The rest of a runtime: overrides by accelerator class, and the older form without engineConfig."""
+"""The rest of a runtime: overrides by accelerator class; the older form without engineConfig."""
 
 from __future__ import annotations
 

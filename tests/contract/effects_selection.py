@@ -149,7 +149,7 @@ def _strict() -> World:
 
 
 def _pipeline() -> Iterator[Case]:
-    """On the runtime's side a part that differs keeps the runtime from fitting; so on the model's."""
+    """A part that differs keeps the runtime from fitting, on either side."""
     parts = ("scheduler", "textEncoder", "tokenizer", "transformer", "vae")
     holders = [*parts, "additionalComponents{}"]
     for kinds, prefix, base in (

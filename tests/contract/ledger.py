@@ -1,7 +1,7 @@
 """The state of every place of the contract, worked out of the cases.
 
 ``proven``      a case sets the field and sees its effect
-``refused``     a case sets the field and sees that it is refused, or said to have no effect, and why
+``refused``     a case sets the field and sees that it is refused, or said to have no effect
 ``deprecated``  a case sets the field and sees the warning (and that it still does what it did)
 ``open``        no case: the feature is still to come, and is named
 

@@ -8,7 +8,7 @@ from typing import Any
 from ome.rendering.olderform import FIELDS
 
 _STILL_READ = ("containers", "nodeSelector")
-"""Top-level fields that count beside ``engineConfig``: resources of containers, and the selector."""
+"""Top-level fields that count beside ``engineConfig``: containers' resources, the selector."""
 
 
 def no_effect(spec: Mapping[str, Any]) -> Iterator[str]:

@@ -185,6 +185,8 @@ def find_model(world: World) -> tuple[Object | None, Problem | None, tuple[str, 
         text = f"{model['kind']} {name} is disabled"
         fix = "set spec.disabled: false in the model, or name another one"
         return model, Problem(cond.SELECTED, "BaseModelDisabled", text, fix), warnings
+    if (model.get("status") or {}).get("lifecycle") == "Deprecated":
+        warnings += (f"{model['kind']} {name} is deprecated; choose another model in time",)
     return model, None, warnings
 
 

@@ -104,7 +104,7 @@ def _component(
     live = given.observed.get(component.workload, component.workload_name)
     if component.workload == x.KNATIVE_SERVICES:
         return revisions(live, dict(old))
-    kept = ("url", "latestReadyRevision", "latestCreatedRevision")
+    kept = ("url", "restURL", "latestReadyRevision", "latestCreatedRevision")
     entry: Object = {key: value for key, value in old.items() if key in kept}
     revision = annotations_of(live or {}).get(x.A_REVISION)
     if revision:
@@ -115,7 +115,7 @@ def _component(
         if given.ingress is not None:
             host = ingress_rules.host(given.ingress, given.service, component.base_name)
             scheme = "http" if given.ingress.disable_creation else given.ingress.scheme
-            entry["url"] = f"{scheme}://{host}"
+            entry["url"] = entry["restURL"] = f"{scheme}://{host}"
     if component.canary is not None:
         entry["traffic"] = _traffic(component, component.canary)
     return entry

@@ -18,7 +18,7 @@ FIELDS: Final = (*POD_FIELDS, "labels", "annotations")
 
 
 def engine_config(spec: Mapping[str, Any]) -> Object:
-    """What the runtime's ``engineConfig`` would be; empty where its pod fields name no container."""
+    """What the runtime's ``engineConfig`` would be; empty where it names no container."""
     if not spec.get("containers"):
         return {}
     part = _part(spec)

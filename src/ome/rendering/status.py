@@ -24,9 +24,11 @@ from typing import Any
 from ome.api import conditions as cond
 from ome.api import constants as c
 from ome.api import external as x
+from ome.api.inferenceservice import FailureReason
 from ome.apimachinery.objects import Object, annotations_of, condition, metadata
 from ome.rendering.componentstatus import components_of, copies_of, verdict_of
 from ome.rendering.facts import Rendered
+from ome.rendering.failures import failed_copies, whereabouts
 from ome.rendering.mode import service_mode
 from ome.rendering.routes import route_problem
 from ome.rendering.statusinput import Answer, Problem, StatusInput
@@ -34,6 +36,7 @@ from ome.rendering.workload import Verdict
 from ome.selection.explain import summary
 
 RENDERED = "Rendered"
+_FAILURES = frozenset(FailureReason)
 A_ANSWERED = "ome.io/answered"
 """In ``status.annotations``: generation and revisions for which the address has answered."""
 
@@ -326,18 +329,27 @@ def _model_status(given: StatusInput, verdicts: Mapping[str, Verdict]) -> Object
     """The older summary of the same, which existing tools read. About the engine alone."""
     verdict = verdicts.get(c.ENGINE)
     pods = given.pods.get(c.ENGINE, ())
+    info: Object
     if given.problem is not None and verdict is None:
-        return _states("InvalidSpec", "Pending", "FailedToLoad")
+        status = _states("InvalidSpec", "Pending", "FailedToLoad")
+        if given.problem.code in _FAILURES:
+            info = {"reason": given.problem.code, "message": given.problem.sentence}
+            status["lastFailureInfo"] = info
+        return status
     if verdict is None or verdict.status == "Unknown":
         return _states("InProgress", "Pending", "Pending")
     if verdict.failure is not None and verdict.status != "True":
         status = _states("BlockedByFailedLoad", "Pending", "FailedToLoad")
-        info: Object = {"reason": "ModelLoadFailed", "message": verdict.failure.message}
+        info = {"reason": "ModelLoadFailed", "message": verdict.failure.message}
         if verdict.failure.exit_code is not None:
             info["exitCode"] = verdict.failure.exit_code
         if verdict.failure.time:
             info["time"] = verdict.failure.time
-        status["lastFailureInfo"] = info
+        status["lastFailureInfo"] = {**info, **whereabouts(verdict.failure, pods)}
+        status["modelCopies"] = {
+            "failedCopies": failed_copies(pods),
+            "totalCopies": copies_of(given, len(pods)),
+        }
         return status
     if verdict.status != "True":
         return _states("InProgress", "Pending", "Pending" if given.model.waiting else "Loading")

@@ -47,6 +47,7 @@ class Failure:
     message: str
     exit_code: int | None = None
     time: str = ""
+    pod: str = ""
 
 
 @dataclass(frozen=True, order=True)
@@ -221,7 +222,7 @@ def _crashed(
     text = f"container {name} of pod {pod} exited with code {code}{why}, {count}"
     if said:
         text = f"{text}. It said last: {_shortened(said)}"
-    failure = Failure(name, _shortened(said) or text, code, ended.get("finishedAt") or "")
+    failure = Failure(name, _shortened(said) or text, code, ended.get("finishedAt") or "", pod)
     text = f"{text}. {_CRASH_REMEDY}"
     return _Finding(2, "CrashLoopBackOff" if restarts else "ContainerFailed", text, failure)
 

@@ -7,7 +7,8 @@ own requirements. Ties go to the class that the runtime lists first.
 
 ``BestFit``        0.7 x (wanted memory / memory) + 0.3 x compute, so the smallest that suffices
 ``Cheapest``       by price per hour (spot if there is one), else per million tokens, else by tier
-``MostCapable``    0.5 memory + 0.3 bandwidth + 0.2 compute, each relative to the best candidate
+``MostCapable``    0.5 memory + 0.3 bandwidth + 0.2 compute, each relative to the best candidate;
+                   between equals the higher clock
 ``FirstAvailable`` the first one that has nodes (or whose nodes are not known)
 """
 
@@ -161,7 +162,9 @@ def _rejection(name: str, obj: Object, constraints: _Constraints) -> str:
     if missing:
         return f"it lacks {', '.join(missing)}"
     wanted_version = str(constraints.raw.get("minArchitectureVersion") or "")
-    version = str(capabilities.get("computeCapability") or "")
+    version = str(
+        capabilities.get("computeCapability") or capabilities.get("levelZeroVersion") or ""
+    )
     if wanted_version and _numbers(version) < _numbers(wanted_version):
         return f"its compute capability is {version or 'not given'}, wanted: {wanted_version}"
     return ""
@@ -272,7 +275,7 @@ def _most_capable(candidates: list[Object], constraints: _Constraints) -> tuple[
             total += weight * measure(obj) / best if best else 0.0
         return total
 
-    winner = max(candidates, key=score)
+    winner = max(candidates, key=lambda obj: (score(obj), _capability(obj, "clockSpeedMHz")))
     return winner, f"MostCapable: {score(winner):.2f} of 1"
 
 
