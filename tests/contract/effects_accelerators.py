@@ -27,8 +27,14 @@ def cases() -> Iterator[Case]:
     yield from _cost()
     yield from _status()
     yield from case(KIND, "spec.vendor", "intel", column("Vendor"))
-    yield from case(KIND, "spec.family", "hopper", _chosen, base=_asking(
-        "FirstAvailable", architectureFamilies=["hopper"]), expected="one")
+    yield from case(
+        KIND,
+        "spec.family",
+        "hopper",
+        _chosen,
+        base=_asking("FirstAvailable", architectureFamilies=["hopper"]),
+        expected="one",
+    )
 
 
 def _asking(policy: str, **constraints: Any) -> Callable[[], World]:
@@ -52,7 +58,7 @@ def _chosen(seen: Seen) -> str:
     return seen.chosen()
 
 
-# --- discovery --------------------------------------------------------------------------------------
+# --- discovery ------------------------------------------------------------------------------------
 
 
 def _named() -> World:
@@ -84,7 +90,7 @@ def _discovery() -> Iterator[Case]:
         )  # fmt: skip
 
 
-# --- capabilities -----------------------------------------------------------------------------------
+# --- capabilities ---------------------------------------------------------------------------------
 
 
 def _capabilities() -> Iterator[Case]:
@@ -200,9 +206,7 @@ def _status() -> Iterator[Case]:
         ("status.lastUpdated", at("lastUpdated")),
         (f"{path}.lastTransitionTime", available("lastTransitionTime")),
     ):
-        yield from written(
-            KIND, name, "2025-01-01T00:00:00Z", look, nothing_changed, base=_no_node
-        )
+        yield from written(KIND, name, "2025-01-01T00:00:00Z", look, nothing_changed, base=_no_node)
 
     def other_condition(world: World) -> None:
         world.subject["status"] = {

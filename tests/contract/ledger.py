@@ -112,11 +112,12 @@ def counts(lines: Sequence[Line]) -> Counter[str]:
 
 
 def fields_by_state() -> Counter[str]:
-    """The contract's 272 fields, each in the worst of the states that it has at its places."""
+    """The contract's 272 fields: open if open at any place, else in the best of their states."""
     states = {line.place.id: line.state for line in ledger()}
     found: Counter[str] = Counter()
     for mine in contract_fields().values():
-        found[max((states[place.id] for place in mine), key=_ORDER.index)] += 1
+        here = {states[place.id] for place in mine}
+        found[OPEN if OPEN in here else min(here, key=_ORDER.index)] += 1
     return found
 
 

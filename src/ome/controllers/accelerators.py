@@ -3,8 +3,8 @@
 A node has the class if its labels match ``discovery.nodeSelector`` and the required part of
 ``discovery.affinity``. Without these, PCI vendor and devices are looked for in the labels that Node
 Feature Discovery gives (:mod:`ome.controllers.pci`). A class that describes no node at all is found
-by its resources: a node has it that offers all of them. Where a node says how much memory its accelerators have
-(``nvidia.com/gpu.memory``, in MiB), a class that promises more does not count it.
+by its resources: a node has it that offers all of them. Where a node says how much memory its
+accelerators have (``nvidia.com/gpu.memory``, in MiB), a class that promises more does not count it.
 
 ``totalAccelerators`` counts the first of ``spec.resources`` over these nodes;
 ``availableAccelerators`` is what pods of services have not requested of it on nodes that are ready

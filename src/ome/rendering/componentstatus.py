@@ -106,6 +106,9 @@ def _component(
         return revisions(live, dict(old))
     kept = ("url", "restURL", "latestReadyRevision", "latestCreatedRevision")
     entry: Object = {key: value for key, value in old.items() if key in kept}
+    state = _state(given, component)
+    if state is not None:
+        entry["replicas"] = (state if isinstance(state, State) else read(state)).total
     revision = annotations_of(live or {}).get(x.A_REVISION)
     if revision:
         entry["latestCreatedRevision"] = revision

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ome.api import constants as c
@@ -16,7 +16,7 @@ def whereabouts(failure: Failure, pods: Iterable[Mapping[str, Any]]) -> Object:
     if pod is None:
         return {}
     found: Object = {"location": failure.pod}
-    owners = metadata(pod).get("ownerReferences") or ({},)
+    owners: Sequence[Mapping[str, Any]] = metadata(pod).get("ownerReferences") or ({},)
     revision = labels_of(pod).get(c.L_KNATIVE_REVISION) or owners[0].get("name")
     if revision:
         found["modelRevisionName"] = revision
