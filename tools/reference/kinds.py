@@ -219,7 +219,8 @@ def _states(resource: Resource, paths: list[str]) -> Iterator[str]:
         if state == "open":
             yield f"**Not in effect yet{place}:** {why}."
         else:
-            yield f"**{state.capitalize()}{place}:** {why}."
+            idle = "no effect" in why or "says so" in why
+            yield f"**{'Without effect' if idle else state.capitalize()}{place}:** {why}."
 
 
 def _is_known(line: Line) -> bool:

@@ -6,6 +6,7 @@ import importlib.util
 import re
 import shlex
 import tomllib
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,9 @@ from tools.reference.intros import INTROS
 from ome.admission import OmeAdmission
 from ome.api import constants
 from ome.api import resources as ours
+from ome.api.crds import KINDS
+from ome.api.fields import Field, Kubernetes
+from ome.api.lens import Lens, Member, members, strip
 from ome.api.meanings import ANNOTATIONS, ENVIRONMENT, LABELS
 from ome.cli.main import COMMANDS, cli
 
@@ -149,6 +153,43 @@ def test_every_label_annotation_and_variable_has_its_meaning() -> None:
     }
     of_the_operator = {constants.E_POD_NAMESPACE, constants.E_ENABLE_PREDICTOR_MIGRATION}
     assert serving - of_the_operator == {entry.name for entry in ENVIRONMENT}
+
+
+def written_by_hand(cls: type[Lens], status: bool, seen: set[type[Lens]]) -> Iterator[str]:
+    """Fields below a type whose description leaves a newcomer alone."""
+    if cls in seen:
+        return
+    seen.add(cls)
+    for member in members(cls):
+        if member.name in ("apiVersion", "kind", "metadata"):
+            continue
+        facts = next(note for note in member.notes if isinstance(note, Field))
+        name = f"{cls.__name__}.{member.name}"
+        observed = status or member.name == "status"
+        required = member.required or facts.required
+        if len(facts.doc.split()) < 3 or not facts.doc.endswith("."):
+            yield f"{name}: say in a sentence what it means"
+        if not (observed or required or facts.default) and member.default in (None, "", (), {}):
+            yield f"{name}: say what holds where it is left out"
+        shown = facts.example is not None or facts.enum or facts.values or "default" in facts.schema
+        if member.shape == "leaf" and not shown and not holds_kubernetes(member):
+            yield f"{name}: give an example"
+        if member.shape != "leaf":
+            yield from written_by_hand(member.item, observed, seen)
+
+
+def holds_kubernetes(member: Member) -> bool:
+    """Whether it is one of Kubernetes' own types, or a list of them."""
+    arguments = typing.get_args(member.type)
+    notes = [*member.notes, *(strip(arguments[0])[1] if arguments else ())]
+    return any(isinstance(note, Kubernetes) for note in notes)
+
+
+@pytest.mark.parametrize("cls", KINDS.values(), ids=lambda cls: cls.__name__)
+def test_every_field_says_what_it_means_what_holds_without_it_and_how_it_looks(
+    cls: type[Lens],
+) -> None:
+    assert list(written_by_hand(cls, False, set())) == []
 
 
 @pytest.mark.parametrize("kind", [resource.kind for resource in ours.ALL])
