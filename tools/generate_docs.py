@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 
 from ome.api.reasons import REASONS, Outlook
+from ome.cli.commands.model import COMMANDS as MODEL_COMMANDS
 from ome.cli.main import COMMANDS, cli
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -65,7 +66,8 @@ def documented(text: str) -> list[str]:
 
 def missing(text: str) -> list[str]:
     """Commands that have no block on the page."""
-    return sorted({"ome", *COMMANDS} - set(documented(text)))
+    grouped = {f"model.{name}" for name in MODEL_COMMANDS}
+    return sorted({"ome", *COMMANDS, *grouped} - set(documented(text)))
 
 
 def reasons(text: str) -> str:

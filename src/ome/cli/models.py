@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ome.artifacts import ArtifactError, ModelMetadata, inspect
 from ome.cli.api import Api
 from ome.cli.commands.get import not_found
 from ome.cli.errors import CliError, usage
-from ome.storage import SourceSpec, StorageError
+from ome.storage import FileEntry, Source, SourceSpec, StorageError
 
 WEIGHTS = ours.FINE_TUNED_WEIGHTS
 KINDS: tuple[Resource, ...] = (ours.BASE_MODELS, ours.CLUSTER_BASE_MODELS)
@@ -87,16 +87,41 @@ def _look_here(folder: Path, place: str) -> Look:
 
 async def _look_there(spec: SourceSpec) -> Look:
     """Reads headers and small files by their ranges; the weights stay where they are."""
-    from ome.cli.remotemodel import inspect_remote
+    from ome.agent.remote import inspect_remote
     from ome.storage import open_source
 
-    source = open_source(spec)
+    source = _Listed(open_source(spec))
     try:
-        found, listed = await inspect_remote(source, spec.container)
-        sizes = [entry.size for entry in listed]
+        found = await inspect_remote(source, name=spec.container if spec.scheme == "hf" else "")
+        sizes = [entry.size for entry in await source.list()]
         return Look(spec.uri, found, source.revision, len(sizes), sum(sizes))
     finally:
         await source.close()
+
+
+class _Listed:
+    """A source that is listed once, however often it is asked."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._files: Sequence[FileEntry] | None = None
+        self.uri = source.uri
+        self.ranged = source.ranged
+
+    @property
+    def revision(self) -> str:
+        return self._source.revision
+
+    async def list(self) -> Sequence[FileEntry]:
+        if self._files is None:
+            self._files = await self._source.list()
+        return self._files
+
+    def read(self, entry: FileEntry, start: int, end: int) -> AsyncIterator[bytes]:
+        return self._source.read(entry, start, end)
+
+    async def close(self) -> None:
+        await self._source.close()
 
 
 def fields(found: ModelMetadata) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One line that says how far a transfer is: bytes, share, rate, time left, and if it stands still."""
+"""How far a transfer is, in one line: bytes, share, rate, time left, and since when nothing came."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Bar:
 
 
 def text(progress: Progress, now: float) -> str:
-    """``downloading ████░░░░ 41.2 MB of 98.4 MB (42 %), 20.1 MB/s, 3 s left, model.safetensors``."""
+    """``downloading ██░░ 41.2 MB of 98.4 MB (42 %), 20.1 MB/s, 3 s left, model.safetensors``."""
     done, total = progress.completed_bytes, progress.total_bytes
     share = done / total if total else 0.0
     filled = int(share * _CELLS)

@@ -1,4 +1,4 @@
-"""``ome model``: against a hub on loopback and a real API server; nobody acts on what is written."""
+"""``ome model`` against a hub on loopback and a real API server; nobody acts on what it writes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.unit.storage.conftest import model_files
 from ome.api import resources as ours
 from ome.apimachinery.resources import CONFIG_MAPS, PODS
 from ome.cli.commands.model import COMMANDS
+from ome.cli.commands.model.list import COLUMNS
 from ome.cli.home import Home
 from ome.storage import manifest
 from ome.storage.manifest import Manifest
@@ -212,7 +213,7 @@ def test_list_and_describe_say_where_it_stands(ome: Ome, hub: FakeHub, server: S
     }
     server.set_status(ours.CLUSTER_BASE_MODELS, "big", status, "")
     listed = ome("model", "list").out.splitlines()
-    assert listed[0].split() == "NAME KIND ARCHITECTURE SIZE STATE NODES AGE WHY".split()
+    assert tuple(listed[0].split()) == COLUMNS
     assert "In_Transit" in listed[1]
     assert "1 of 2" in listed[1]
     assert "25.0 MB of 100.0 MB (25 %)" in listed[1]
@@ -271,7 +272,9 @@ def test_a_rate_that_is_none_is_refused(ome: Ome, tmp_path: Path, rate: str) -> 
 def published(folder: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "weights").write_bytes(b"x" * 1000)
-    manifest.write(folder, Manifest(f"hf://acme/{folder.name}", "c0ffee", (FileEntry("weights", 1000),)))
+    manifest.write(
+        folder, Manifest(f"hf://acme/{folder.name}", "c0ffee", (FileEntry("weights", 1000),))
+    )
     return folder
 
 

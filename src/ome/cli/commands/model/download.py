@@ -79,5 +79,7 @@ def _rate(text: str | None) -> float | None:
     except (ValueError, KeyError):
         rate = 0.0
     if rate <= 0:
-        raise usage(f"--limit {text} is not understood", "Write bytes a second, such as 500K or 20M")
+        raise usage(
+            f"--limit {text} is not understood", "Write bytes a second, such as 500K or 20M"
+        )
     return rate
