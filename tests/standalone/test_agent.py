@@ -20,7 +20,12 @@ from tests.fakes import gguf
 from tests.fakes.hub import FakeHub, Repository
 
 from ome.agent import NodeModelAgent
-from ome.api.resources import BASE_MODELS, CLUSTER_BASE_MODELS, INFERENCE_SERVICES
+from ome.api.resources import (
+    BASE_MODELS,
+    CLUSTER_BASE_MODELS,
+    FINE_TUNED_WEIGHTS,
+    INFERENCE_SERVICES,
+)
 from ome.apimachinery.errors import NotFound
 from ome.apimachinery.objects import Key, Object, Resource
 from ome.apimachinery.resources import (
@@ -190,7 +195,12 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     server = ApiServer(store)
     await server.start(unix_socket=tmp_path / "api.sock")
     async with Client.unix(tmp_path / "api.sock") as client:
-        for resource in (BASE_MODELS, CLUSTER_BASE_MODELS, INFERENCE_SERVICES):
+        for resource in (
+            BASE_MODELS,
+            CLUSTER_BASE_MODELS,
+            FINE_TUNED_WEIGHTS,
+            INFERENCE_SERVICES,
+        ):
             await client.create(CUSTOM_RESOURCE_DEFINITIONS, crd(resource))
         for name in ("ome", "team"):
             namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}

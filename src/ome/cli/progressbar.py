@@ -1,4 +1,4 @@
-"""How far a transfer is, in one line: bytes, share, rate, time left, and since when nothing came."""
+"""How far a transfer is, in one line: bytes, share, rate, time left, and how long it stalls."""
 
 from __future__ import annotations
 
