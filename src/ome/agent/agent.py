@@ -37,6 +37,7 @@ from ome.agent.records import Record, Records
 from ome.agent.stats import Stats
 from ome.agent.status import NodeStatus
 from ome.agent.target import Target, keeps_files, on_a_claim, target_of
+from ome.agent.verifying import Verifying
 from ome.api import constants as c
 from ome.api.resources import BASE_MODELS, CLUSTER_BASE_MODELS, FINE_TUNED_WEIGHTS
 from ome.apimachinery.errors import StatusError
@@ -101,6 +102,7 @@ class NodeModelAgent:
         self._leaving = Leaving(
             self._catalog, self._paths, self._records, self._status, self._pods.list
         )
+        self._verifying = Verifying(self._records, self._downloads, self.stats)
         self._last_progress: dict[Key, float] = {}
 
     # -- for those who run it -----------------------------------------------------------------
@@ -252,54 +254,12 @@ class NodeModelAgent:
         if record.keep != keeps_files(model):
             record = replace(record, keep=keeps_files(model))
             self._records.put(record)
-        verifying = None
-        if not target.verify or (record.verified or {}).get("asked") == target.verify:
-            await self._downloads.cancel(target.key)
-        else:
-            job = await self._verify(target, record)
-            if job is not None and job.result is not None:
-                return await self._verified(target, record, job.result)
-            verifying = job.progress if job is not None else None
-            record = self._records.get(target.key) or record
+        record, verifying = await self._verifying.advance(target, record)
+        if not record.fingerprint:
+            return await self._bring(target, model, record)  # damaged
         entry = entries.ready(record.config, record.warnings, record.verified, verifying)
         await self._status.set(target.key, c.NODE_MODEL_READY, entry)
         return Result(_RESYNC)
-
-    async def _verify(self, target: Target, record: Record) -> Job | None:
-        """The job that reads all bytes again; None where there is nothing to compare with."""
-        if not record.managed:
-            note = "not verified: OME did not download these files and knows no hashes of them"
-            self._records.put(replace(record, verified={"asked": target.verify, "note": note}))
-            return None
-        fingerprint = f"verify {target.verify}"
-        job = self._downloads.get(target.key)
-        if job is not None and job.fingerprint == fingerprint:
-            return job
-
-        async def task() -> Task:
-            return Task("verify", target.spec, record.path)
-
-        job = Job(target.key, fingerprint, task, record.path)
-        await self._downloads.put(job)
-        return job
-
-    async def _verified(
-        self, target: Target, record: Record, result: Done | Failure
-    ) -> Result | None:
-        await self._downloads.cancel(target.key)
-        self.stats.verified(target.key, result)
-        found = {"asked": target.verify}
-        if isinstance(result, Failure):
-            found["note"] = f"not verified: {result.message}"
-        else:
-            found |= result.verified or {}
-        record = replace(record, verified=found)
-        if found.get("damaged"):
-            log.warning("%s is damaged on disk: %s", described(target.key), found["damaged"])
-            record = replace(record, fingerprint="")  # so that it is brought again
-        self._records.put(record)
-        self._controller.enqueue(target.key)
-        return None
 
     async def _bring(self, target: Target, model: Object, record: Record | None) -> Result | None:
         key = target.key
@@ -419,13 +379,13 @@ class NodeModelAgent:
     async def _report(self, key: Key, failed: Failed) -> Result | None:
         await self._status.set(key, c.NODE_MODEL_FAILED, entries.failed(failed))
         due = self._failures.due_in(failed)
-        return Result(max(0.1, due)) if due is not None else Result(SECRET_LOOK)
+        return Result(SECRET_LOOK if due is None else min(SECRET_LOOK, max(0.1, due)))
 
     async def _try_again(self, target: Target, failed: Failed) -> bool:
         due = self._failures.due_in(failed)
-        if due is not None:
-            return due <= 0
-        if not target.secret:
+        if due is not None and due <= 0:
+            return True
+        if failed.failure.retryable or not target.secret:
             return False
         await self._credentials.read(target)
         if self._credentials.version(target.key) == failed.secret_version:

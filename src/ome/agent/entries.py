@@ -78,7 +78,7 @@ def failed(failure: Failed) -> dict[str, Any]:
         "message": failure.failure.message,
         "remedy": failure.failure.remedy,
         "since": timestamp(failure.since),
-        "retrying": failure.again_at is not None,
+        "retrying": failure.failure.retryable,
     }
     if failure.attempts > 1:
         error["attempts"] = failure.attempts
