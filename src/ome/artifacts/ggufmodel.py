@@ -11,6 +11,7 @@ from ome.artifacts.capabilities import EMBEDDING, RERANK, TEXT, VISION
 from ome.artifacts.errors import IncompleteModel
 from ome.artifacts.ggml import CLASS_OF, ENCODERS, UNQUANTIZED
 from ome.artifacts.metadata import ModelMetadata, NameVersion
+from ome.artifacts.shape import gguf_shape
 
 _Group = tuple[list[Path], list[gguf.GGUFHeader]]
 _SPLIT = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.gguf$")
@@ -54,6 +55,7 @@ def describe(files: Sequence[Path], card: Mapping[str, str]) -> ModelMetadata:
         is_embedding=_pools(first),
         license=first.text("general.license") or card.get("license", ""),
         size_bytes=sum(path.stat().st_size for path in group),
+        shape=gguf_shape(first),
         notes=tuple(notes),
     )
 
