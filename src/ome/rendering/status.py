@@ -149,8 +149,10 @@ def _selection_conditions(setter: _Setter, given: StatusInput) -> None:
             return
     if given.selection is not None and given.selection.winner is not None:
         message = summary(given.selection)
-        if given.selection.warnings:
-            message = f"{message}. Note: {'. '.join(given.selection.warnings)}"
+        notes = [*given.selection.warnings]
+        notes += [made.warning for made in given.accelerators.values() if made.warning]
+        if notes:
+            message = f"{message}. Note: {'. '.join(notes)}"
         setter.set(cond.SELECTED, "True", "Selected", message)
     elif problem is None or problem.condition != cond.SELECTED:
         setter.set(cond.SELECTED, "True", "NotNeeded", "the service brings its own runner")

@@ -3,9 +3,9 @@
 Cache
     A token takes ``kv_heads x (head_size + value_size)`` numbers in each layer that attends (two
     times ``kv_heads x head_size`` as a rule: arXiv:2305.13245 for grouped heads), with compressed
-    attention ``latent`` numbers (arXiv:2405.04434, equation 9). A layer with a window keeps no more
-    than the window (arXiv:2310.06825); vLLM and SGLang give such layers a pool of their own. A layer
-    with a state keeps that, whatever the length (arXiv:2312.00752); states are kept in 32 bits.
+    attention ``latent`` numbers (arXiv:2405.04434, equation 9). A layer with a window keeps no
+    more than the window (arXiv:2310.06825); vLLM and SGLang give such layers a pool of their own.
+    A layer with a state keeps that, whatever the length (arXiv:2312.00752), in 32 bits.
 
 Tensor parallelism
     Splits the matrices of every layer and the heads. With more GPUs than key heads each GPU keeps

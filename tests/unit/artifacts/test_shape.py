@@ -109,7 +109,7 @@ def gguf(kind: str, **values: Any) -> dict[str, int]:
             1,
             {},
             frozenset({"token_embd.weight"}),
-        )  # fmt: skip
+        )
     )
 
 
