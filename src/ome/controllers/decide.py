@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from ome.api import conditions as cond
 from ome.api import constants as c
 from ome.apimachinery.objects import Object, annotations_of, labels_of, metadata
+from ome.controllers.fitting import Fitting
 from ome.controllers.modelstate import ModelState, missing_metadata
 from ome.controllers.plan import Plan, plan_children
 from ome.rendering import (
@@ -30,7 +31,7 @@ from ome.rendering.mode import service_mode
 from ome.rendering.status import RENDERED, Problem
 from ome.rendering.weights import mismatch
 from ome.rendering.workload import Model as ModelWait
-from ome.selection import Runtime, Selection, SelectionInput, select_runtime
+from ome.selection import Candidate, Runtime, Selection, SelectionInput, select_runtime
 from ome.selection.accelerators import AcceleratorChoice, choose_accelerator
 
 BASE_MODEL, CLUSTER_BASE_MODEL = "BaseModel", "ClusterBaseModel"
@@ -88,16 +89,17 @@ def decide(world: World) -> Decision:
     if problem is not None:
         return replace(nothing, problem=problem)
     selection = None
+    fitting = Fitting(world.service, model, world.accelerators)
     if not _brings_own_runner(world.service):
         selection = select_runtime(
-            SelectionInput(world.service, model, world.runtimes, _current(world))
+            SelectionInput(world.service, model, world.runtimes, _current(world), fitting.too_large)
         )
         if selection.winner is None:
             return replace(
                 nothing, selection=selection, problem=_selection_problem(selection, model, wait)
             )
     winner = selection.winner if selection else None
-    choices = _accelerators(world, winner.runtime.raw if winner else None)
+    choices = _accelerators(world, winner, fitting)
     missing = next((choice.problem for choice in choices.values() if choice.problem), None)
     if missing is not None:
         problem = Problem(cond.SELECTED, missing.code, missing.message, missing.fix)
@@ -118,7 +120,11 @@ def decide(world: World) -> Decision:
         nothing,
         selection=selection,
         accelerators=choices,
-        warnings=(*warnings, *(selection.warnings if selection else ())),
+        warnings=(
+            *warnings,
+            *(selection.warnings if selection else ()),
+            *(choice.warning for choice in choices.values() if choice.warning),
+        ),
     )
     return _rendered(world, given, nothing)
 
@@ -140,14 +146,45 @@ def _rendered(world: World, given: RenderInput, so_far: Decision) -> Decision:
     )
 
 
-def _accelerators(world: World, runtime: Object | None) -> dict[str, AcceleratorChoice]:
+def _accelerators(
+    world: World, winner: Candidate | None, fitting: Fitting
+) -> dict[str, AcceleratorChoice]:
     """What each component that loads the model gets."""
     spec = world.service.get("spec") or {}
+    runtime = winner.runtime.raw if winner else None
+    entry = winner.entry.raw if winner and winner.entry else None
     return {
-        name: choose_accelerator(world.service, name, runtime, world.accelerators)
+        name: choose_accelerator(
+            world.service,
+            name,
+            runtime,
+            world.accelerators,
+            None if _runs_unrecorded(world, name) else fitting.memory(name, runtime, entry),
+            _current_accelerator(world, name),
+        )
         for name in (c.ENGINE, c.DECODER)
         if spec.get(name) is not None
     }
+
+
+def _current_accelerator(world: World, component: str) -> str:
+    """The class that the component runs with, unless the service has been changed since."""
+    status = world.service.get("status") or {}
+    generation = metadata(world.service).get("generation")
+    if not _current(world) or status.get("observedGeneration") != generation:
+        return ""
+    return _recorded_accelerator(world, component)
+
+
+def _recorded_accelerator(world: World, component: str) -> str:
+    components = (world.service.get("status") or {}).get("components") or {}
+    selected = (components.get(component) or {}).get("selectedAccelerator") or {}
+    return str(selected.get("acceleratorClass") or "")
+
+
+def _runs_unrecorded(world: World, component: str) -> bool:
+    """It runs since before its class was written down: arithmetic is no reason to doubt it."""
+    return bool(_current(world)) and not _recorded_accelerator(world, component)
 
 
 def find_model(world: World) -> tuple[Object | None, Problem | None, tuple[str, ...]]:

@@ -37,6 +37,8 @@ log = logging.getLogger("ome.controllers.inferenceservice")
 
 _RETRY_ANSWER = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _LOG_LINES = 5
+_SETTLED = ("Serving", "ScaledToZero")
+"""Reasons of a Ready that nothing is left to do for."""
 _NAME_TAKEN_RETRY = 5.0
 KIND_RETRY = 10.0
 """Seconds after which a service that waits for a missing kind looks again."""
@@ -173,7 +175,7 @@ class InferenceServices:
         if not self._waves.holds(key):
             return
         ready = cond.get(status["conditions"], cond.READY) or {}
-        if decision.plan or ready.get("reason") != "Serving":
+        if decision.plan or ready.get("reason") not in _SETTLED:
             return
         following = self._waves.release(key)
         if following is not None:
@@ -204,6 +206,8 @@ class InferenceServices:
             self._events.normal(
                 service, "InferenceServiceReady", f"InferenceService [{name}] is Ready"
             )
+        elif was.get("reason") == "ScaledToZero" and after.get("reason") in PROGRESS:
+            return  # it is being woken
         elif after.get("status") != "True" and was.get("status") == "True":
             self._events.warning(
                 service,

@@ -141,7 +141,10 @@ def _traffic(component: Component, canary: Canary) -> list[Object]:
 
 def _selected(choice: AcceleratorChoice) -> Object:
     spec = (choice.winner or {}).get("spec") or {}
-    selected: Object = {"acceleratorClass": choice.name, "reason": choice.reason}
+    reason = choice.reason
+    if choice.memory is not None:
+        reason = f"{reason}; {choice.warning or choice.memory.sentence}"
+    selected: Object = {"acceleratorClass": choice.name, "reason": reason}
     selector = (spec.get("discovery") or {}).get("nodeSelector")
     if selector:
         selected["nodeSelector"] = selector
