@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from tests.fakes import objects
 
@@ -16,8 +16,20 @@ from ome.api import resources as o
 from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Object, Resource
 
-if TYPE_CHECKING:
-    from tests.cluster.test_failures import Site
+
+class Site(Protocol):
+    """Where a failure is played: the steps that some of them need."""
+
+    async def apply(self, *objects: Object) -> None: ...
+    async def patch(self, resource: Resource, name: str, patch: Object) -> None: ...
+    async def report(self, kind: str, name: str, state: str, message: str = "") -> None: ...
+    async def remove_definition(self, name: str) -> None: ...
+    async def restore_definition(self, name: str) -> None: ...
+    async def deny_deployments(self, why: str) -> None: ...
+    async def allow_deployments(self) -> None: ...
+    async def lose_node_of_pod(self) -> None: ...
+    async def delete_pods(self) -> None: ...
+
 
 BEHAVIOUR, LAST_WORDS = "bed.ome.io/behaviour", "bed.ome.io/last-words"
 Patches = tuple[tuple[Resource, str, Object], ...]
@@ -416,6 +428,6 @@ def service(case: Failure) -> Object:
     spec: Object = {"runtime": {"name": "rt", "kind": "ServingRuntime"}, **case.spec}
     if spec.get("runtime") is None:
         del spec["runtime"]
-    made = objects.service(model="failing-tiny", **spec)
-    made["spec"]["engine"] = case.engine
+    made = objects.service()
+    made["spec"] = {"model": {"name": "failing-tiny"}, "engine": case.engine, **spec}
     return made
