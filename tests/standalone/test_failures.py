@@ -96,11 +96,7 @@ async def machine() -> AsyncIterator[Machine]:
     async with running_home(probe=False) as home:
         home.kubelet.behaviour = as_annotated
         few = {"status": {"allocatable": {"cpu": "64", "memory": "64Gi", "nvidia.com/gpu": "8"}}}
-        labels = {
-            "metadata": {
-                "labels": {"kubernetes.io/hostname": "node-0", "kubernetes.io/os": "linux"}
-            }
-        }
+        here = {"kubernetes.io/hostname": "node-0", "kubernetes.io/os": "linux"}
         node = home.kubelet.name
         await home.client.patch(r.NODES, node, {"metadata": {"labels": here}})
         await home.client.patch(r.NODES, node, few, subresource="status")

@@ -24,7 +24,7 @@ from ome.apimachinery.objects import Key, Object, condition, is_deleting, key_of
 from ome.controllers import readiness, refusals
 from ome.controllers.cluster import Cluster
 from ome.controllers.decide import Decision, World, decide
-from ome.controllers.executor import NameTaken, execute
+from ome.controllers.executor import KindGone, NameTaken, execute
 from ome.controllers.plan import Plan
 from ome.controllers.waves import Waves
 from ome.kube import Client, Events, KubeError, PatchType, Result
@@ -102,7 +102,7 @@ class InferenceServices:
         try:
             await execute(decision.plan, self._client, self._events)
             self._refused.pop(key, None)
-        except (NameTaken, StatusError) as error:
+        except (NameTaken, KindGone, StatusError) as error:
             if isinstance(error, StatusError) and not refusals.is_refusal(error):
                 raise
             attempts = self._refused[key] = self._refused.get(key, 0) + 1

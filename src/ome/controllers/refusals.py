@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from ome.api import external as x
 from ome.apimachinery.errors import BadRequest, Forbidden, Invalid, StatusError
-from ome.controllers.executor import NameTaken
+from ome.controllers.executor import KindGone, NameTaken
 from ome.rendering.status import RENDERED, Problem
 
 _WORDS: Final = (
@@ -40,7 +41,11 @@ def is_refusal(error: StatusError) -> bool:
     return "field not declared in schema" in said or "failed calling webhook" in said
 
 
-def problem_of(error: StatusError | NameTaken) -> Problem:
+def problem_of(error: StatusError | NameTaken | KindGone) -> Problem:
+    if isinstance(error, KindGone):
+        project = x.PROJECTS.get(error.resource, error.resource.kind)
+        fix = f"install {project}, or choose settings that need none"
+        return Problem(RENDERED, "MissingKind", str(error), fix)
     if isinstance(error, NameTaken):
         fix = "" if error.passing else "rename the service, or remove that object"
         return Problem(RENDERED, "NameTaken", str(error), fix)

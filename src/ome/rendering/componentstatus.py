@@ -122,6 +122,9 @@ def _component(
             host = ingress_rules.host(given.ingress, given.service, component.base_name)
             scheme = "http" if given.ingress.disable_creation else given.ingress.scheme
             entry["url"] = f"{scheme}://{host}"
+    state = _state(given, component)
+    if state is not None:
+        entry["replicas"] = (state if isinstance(state, State) else read(state)).total
     if component.canary is not None:
         entry["traffic"] = _traffic(component, component.canary)
     return entry
