@@ -280,6 +280,14 @@ async def operator(
     async with await connect(bed.kubeconfig()) as client:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ome"}}
         await client.apply(r.NAMESPACES, namespace, field_manager="test")
+        section = {"disableIngressCreation": True, "ingressDomain": "svc.cluster.local"}
+        config = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": c.INFERENCE_SERVICE_CONFIG, "namespace": "ome"},
+            "data": {"ingress": json.dumps(section)},
+        }
+        await client.apply(r.CONFIG_MAPS, config, field_manager="test")
         tiny = model("failing-tiny")
         await client.apply(o.CLUSTER_BASE_MODELS, tiny, field_manager="user")
         await report(client, "", "failing-tiny", "Ready")
@@ -289,9 +297,9 @@ async def operator(
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            for node in SHARED_NODES:
+            for left in (*SHARED_NODES, c.INFERENCE_SERVICE_CONFIG):
                 with contextlib.suppress(NotFound):
-                    await client.delete(r.CONFIG_MAPS, node, "ome")
+                    await client.delete(r.CONFIG_MAPS, left, "ome")
 
 
 @pytest_asyncio.fixture(loop_scope="module")
