@@ -26,6 +26,7 @@ from ome.controllers.cluster import Cluster
 from ome.controllers.decide import Decision, World, decide
 from ome.controllers.executor import KindGone, NameTaken, execute
 from ome.controllers.plan import Plan
+from ome.controllers.recycling import recycle
 from ome.controllers.waves import Waves
 from ome.kube import Client, Events, KubeError, PatchType, Result
 from ome.rendering.status import RENDERED, Answer, Problem, StatusInput, build
@@ -98,7 +99,17 @@ class InferenceServices:
             stumbled = Problem(RENDERED, "InternalError", text, fix)
             await self._report(service, Decision(Plan(service), problem=stumbled))
             raise
-        again: float | None = None
+        prober = self._cluster.settings.prober
+        recycling = recycle(
+            service,
+            decision.rendered,
+            self._cluster.observed(service),
+            prober.unavailable_threshold_seconds,
+            prober.startup,
+            now(),
+        )
+        decision.plan.deletes.extend(recycling.deletes)
+        again = recycling.again
         try:
             await execute(decision.plan, self._client, self._events)
             self._refused.pop(key, None)

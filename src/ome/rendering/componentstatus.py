@@ -13,7 +13,7 @@ from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Object, annotations_of, labels_of
 from ome.rendering import ingress as ingress_rules
 from ome.rendering.facts import Canary, Component, Rendered
-from ome.rendering.ray import legacy_prober_name, prober_name
+from ome.rendering.ray import prober_of
 from ome.rendering.serverless import revisions
 from ome.rendering.statusinput import StatusInput
 from ome.rendering.workload import Verdict, judge
@@ -46,9 +46,7 @@ def _state(given: StatusInput, component: Component) -> Object | State | None:
     for index in range(count):
         name = names.ray_cluster_name(component.base_name, index)
         cluster = given.observed.get(x.RAY_CLUSTERS, name)
-        probers = given.observed.of(r.DEPLOYMENTS)
-        prober = probers.get(prober_name(name)) or probers.get(legacy_prober_name(name))
-        pairs.append((cluster, prober))
+        pairs.append((cluster, prober_of(name, given.observed)))
     if count and all(cluster is None for cluster, _ in pairs):
         return None
     return clusters(count, pairs)
