@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from ome.api import conditions as cond
 from ome.api import constants as c
+from ome.api.references import foreign
 from ome.apimachinery.errors import BadRequest
 from ome.apimachinery.objects import Object, annotations_of, labels_of, metadata
 from ome.controllers.fitting import Fitting
@@ -82,6 +83,8 @@ def decide(world: World) -> Decision:
     if service_mode(world.service) == c.MODE_VIRTUAL:
         given = RenderInput(world.service, world.settings, capabilities=world.capabilities)
         return _rendered(world, given, nothing)
+    for path, text in foreign(world.service.get("spec") or {}):
+        return replace(nothing, problem=Problem(cond.SELECTED, "InvalidSpec", f"{path}: {text}"))
     model, problem, warnings = find_model(world)
     wait = _wait(world, model)
     nothing = replace(nothing, model=model, wait=wait, warnings=warnings)
@@ -225,6 +228,8 @@ def find_model(world: World) -> tuple[Object | None, Problem | None, tuple[str, 
         text = f"{model['kind']} {name} is disabled"
         fix = "set spec.disabled: false in the model, or name another one"
         return model, Problem(cond.SELECTED, "BaseModelDisabled", text, fix), warnings
+    if (model.get("status") or {}).get("lifecycle") == "Deprecated":
+        warnings += (f"{model['kind']} {name} is deprecated; choose another model in time",)
     return model, None, warnings
 
 
