@@ -239,9 +239,10 @@ def _accelerator() -> Iterator[Case]:
         put(world.service, "spec.acceleratorSelector.acceleratorClass", "h100")
 
     path = "selectedAccelerator"
+    fits = "needs at least 1.3 GiB, has 80 GiB; its cache is not known"
     for name, expected in (
         ("acceleratorClass", "h100"),
-        ("reason", "named by spec.acceleratorSelector.acceleratorClass"),
+        ("reason", "named by spec.acceleratorSelector.acceleratorClass; " + fits),
         ("nodeSelector", {"gpu": "h100"}),
         ("resourceRequests", {"nvidia.com/gpu": "1"}),
     ):

@@ -1,4 +1,4 @@
-"""Where and how often a model failed to load, for the older summary ``status.modelStatus``."""
+"""Where a model failed to load, for the older summary ``status.modelStatus``."""
 
 from __future__ import annotations
 
@@ -21,24 +21,3 @@ def whereabouts(failure: Failure, pods: Iterable[Mapping[str, Any]]) -> Object:
     if revision:
         found["modelRevisionName"] = revision
     return found
-
-
-def failed_copies(pods: Iterable[Mapping[str, Any]]) -> int:
-    """Pods of which a container has ended badly and is not running again."""
-    return sum(1 for pod in pods if any(map(_broken, _containers(pod))))
-
-
-def _containers(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    status = pod.get("status") or {}
-    return [
-        *(status.get("initContainerStatuses") or ()),
-        *(status.get("containerStatuses") or ()),
-    ]
-
-
-def _broken(container: Mapping[str, Any]) -> bool:
-    state = container.get("state") or {}
-    ended = state.get("terminated")
-    if ended is None and state.get("waiting") is not None:
-        ended = (container.get("lastState") or {}).get("terminated")
-    return ended is not None and ended.get("exitCode") != 0
