@@ -136,6 +136,13 @@ ANNOTATIONS: Final = (
             f"Container that gets it ({c.MAIN_CONTAINER} where absent)."),
     Meaning(c.A_INPUT_HASH, "workloads", _OME,
             "What the pod template was made of. As long as it is the same, the template stays."),
+    Meaning(c.A_SCALE_TO_ZERO_AFTER, _SERVICE, _YOU,
+            "How long a service with minReplicas 0 stays up without a request, where a gateway "
+            "scales it; as `10m` or `90s`."),
+    Meaning(c.A_SCALE_FROM_ZERO_TIMEOUT, _SERVICE, _YOU,
+            "How long the gateway holds a request until a replica is there; as `10m` or `90s`."),
+    Meaning(c.A_VERIFY, _MODEL, "you, or `ome model verify`",
+            "Every node that has the model reads all of its bytes again, once for each new value."),
     Meaning(c.A_RAY_UNAVAILABLE_SINCE, "RayCluster", _OME,
             "Since when the engine has not answered; after a while the cluster is made anew."),
     Meaning(c.A_NODE_NAME, "node's ConfigMap of models", _AGENT, "The node's full name."),
