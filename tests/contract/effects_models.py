@@ -13,17 +13,18 @@ from tests.contract.world import Seen, World
 
 from ome.api import resources as o
 from ome.api.crds import COLUMNS
+from ome.cli.commands.model.describe import facts
 from ome.controllers.readiness import probe_for
 from ome.standalone.apiserver import jsonpath
 
 MODELS = "BaseModel ClusterBaseModel"
 ALL = f"{MODELS} FineTunedWeight"
 STORAGE = "spec.storage"
-CARD = "model card: what is said of a model, where people choose one (console, /v1/models)"
+CARD = "fine-tuned weights in lists for people (ome, console)"
 KEEPING = "fine-tuned weights kept on nodes"
 
 OPEN_PLACES = (
-    Open(ALL, r"spec\.(displayName|servingMode|additionalMetadata)", CARD),
+    Open("FineTunedWeight", r"spec\.displayName", CARD),
     Open("FineTunedWeight", r"spec\.storage\.(nodeSelector|nodeAffinity|downloadPolicy)", KEEPING),
     Open("FineTunedWeight", r"spec\.trainingJobRef\..*", "training jobs"),
     Open("FineTunedWeight", r"status\..*", "FineTunedWeight controller"),
@@ -33,6 +34,7 @@ OPEN_PLACES = (
 def cases() -> Iterator[Case]:
     yield from _storage()
     yield from _described()
+    yield from _card()
     yield from _columns()
     yield from _weights()
 
@@ -87,7 +89,6 @@ def _storage() -> Iterator[Case]:
 READ: dict[str, Any] = {
     "modelType": "read",
     "maxTokens": 4096,
-    "apiCapabilities": ["READ"],
     "decodedModelConfiguration": {"read": True},
 }
 
@@ -101,7 +102,6 @@ def _described() -> Iterator[Case]:
     for name, value in (
         ("modelType", "llama"),
         ("maxTokens", 512),
-        ("apiCapabilities", ["OPENAI_V1_EMBEDDINGS"]),
         ("modelConfiguration", {"hidden_size": 7}),
     ):
         yield from case(
@@ -116,6 +116,33 @@ def _described() -> Iterator[Case]:
         MODELS, "spec.vendor", "meta",
         lambda s: s.template()["metadata"]["labels"].get("base-model-vendor"),
     )  # fmt: skip
+
+
+def shown(name: str) -> Callable[[Seen], Any]:
+    """A line of ``ome model describe``."""
+    return lambda seen: dict(facts(seen.world.model))[name]
+
+
+def _card() -> Iterator[Case]:
+    """What people want to know of a model before they use it."""
+    yield from case(MODELS, "spec.displayName", "Tiny 1", shown("Called"))
+    yield from case(
+        MODELS, "spec.servingMode", ["Dedicated"], shown("Offered"), expected="Dedicated"
+    )
+    yield from case(
+        MODELS,
+        "spec.additionalMetadata",
+        {"license": "apache-2.0"},
+        shown("license"),
+        expected="apache-2.0",
+    )
+    yield from case(
+        MODELS,
+        "spec.apiCapabilities",
+        ["OPENAI_V1_EMBEDDINGS"],
+        lambda s: probe_for(s.world.model, "x").path,
+        expected="/v1/embeddings",
+    )
 
 
 def column(name: str) -> Callable[[Seen], Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.contract.cases import REFUSED, Case, Open, case
+from tests.contract.cases import REFUSED, Case, case
 from tests.contract.effects_components import RUNTIMES
 from tests.contract.effects_pods import POD, has
 from tests.contract.effects_service import accelerated
@@ -13,13 +13,6 @@ from tests.contract.world import Seen, World
 
 from ome.api.runtime import POD_FIELDS
 
-OPEN_PLACES = (
-    Open(
-        RUNTIMES,
-        r"spec\.supportedModelFormats\[\]\.acceleratorConfig\{\}\.minMemoryPerBillionParams",
-        "sizing: will the model fit into the accelerators' memory",
-    ),
-)
 OVERRIDES = "spec.supportedModelFormats[].acceleratorConfig{}"
 
 
@@ -43,6 +36,14 @@ def _with_class() -> World:
 
 
 def _overrides() -> Iterator[Case]:
+    yield from case(
+        RUNTIMES,
+        f"{OVERRIDES}.minMemoryPerBillionParams",
+        1000,
+        lambda s: s.chosen(),
+        base=_most_capable,
+        expected="a10",
+    )
     for name, flag in (
         ("tensorParallelSize", "--tp-size=4"),
         ("pipelineParallelSize", "--pp-size=4"),
@@ -60,6 +61,13 @@ def _overrides() -> Iterator[Case]:
         RUNTIMES, f"{OVERRIDES}.environmentOverride", {"NCCL_DEBUG": "WARN"},
         lambda s: s.env().get("NCCL_DEBUG"), base=_with_class, expected="WARN",
     )  # fmt: skip
+
+
+def _most_capable() -> World:
+    """The service takes the largest class that holds its model; of three that is ``h100``."""
+    world = accelerated()
+    world.service["spec"]["acceleratorSelector"] = {"policy": "MostCapable"}
+    return world
 
 
 def _idle_overrides() -> Iterator[Case]:

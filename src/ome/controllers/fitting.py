@@ -18,6 +18,7 @@ from ome.artifacts.estimate import estimate_parameters
 from ome.artifacts.shape import shape as shape_of
 from ome.artifacts.transformers import quantization_name
 from ome.rendering.accelerate import into_runner
+from ome.rendering.merge import runtime_part
 from ome.selection import Entry, Runtime
 from ome.selection.accelerators import Holds, Memory, memory_gib
 from ome.selection.criteria import Reason
@@ -107,14 +108,26 @@ class Fitting:
         words = [str(w) for w in (*(runner.get("command") or ()), *(runner.get("args") or ()))]
         args = read_args(words, environment=environment, image=str(runner.get("image") or ""))
         memory = int(min(memory_gib(accelerator) * GIB, _MOST))
+        per_billion = overrides.get("minMemoryPerBillionParams")
+        if per_billion and self._facts.parameters and memory and gpus:
+            return _by_rule(per_billion, self._facts.parameters, memory / GIB, gpus * pods)
         verdict = judge(self._facts, args, Place(memory, gpus, pods))
         each = verdict.need.each / GIB if verdict.need is not None else 0.0
         return Holds(verdict.fits, verdict.sentence, verdict.fix, each)
 
 
+def _by_rule(per_billion: int, parameters: int, memory: float, gpus: int) -> Holds:
+    """The word of the runtime's author, who knows the engine, instead of our estimate."""
+    needed = per_billion * parameters / 10**9
+    each = needed / gpus
+    rule = f"({per_billion} GB for each billion parameters, as the runtime says)"
+    has = f"{gpus} x {memory:g} GB" if gpus > 1 else f"{memory:g} GB"
+    return Holds(each <= memory, f"needs {needed:.3g} GB {rule}, has {has}", "", each)
+
+
 def _runner(service: Object, component: str, runtime: Object) -> tuple[Object, int]:
     """(a copy of the container that loads the model, pods of one replica)."""
-    base = (runtime.get("spec") or {}).get(f"{component}Config") or {}
+    base = runtime_part(runtime.get("spec") or {}, component)
     own = (service.get("spec") or {}).get(component) or {}
     parts = [base.get("runner"), own.get("runner")]
     pods = 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,8 @@ class Probe:
 
 def probe_for(model: Object | None, name: str) -> Probe:
     """What to ask a service that serves this model under that name."""
-    capabilities = set(((model or {}).get("spec") or {}).get("modelCapabilities") or ())
+    spec = (model or {}).get("spec") or {}
+    capabilities = set(spec.get("modelCapabilities") or _by_apis(spec.get("apiCapabilities") or ()))
     body: dict[str, Any]
     if capabilities & _EMBEDDING:
         return Probe("an embedding", "/v1/embeddings", {"model": name, "input": "ready?"})
@@ -54,6 +55,19 @@ def probe_for(model: Object | None, name: str) -> Probe:
         }
         return Probe("a chat completion of one token", "/v1/chat/completions", body)
     return Probe("the engine's health", "/health", None)
+
+
+def _by_apis(apis: Sequence[str]) -> set[str]:
+    """What a model can do that only says which APIs it is served with."""
+    found = {_BY_API[api] for api in apis if api in _BY_API}
+    return found or ({"OTHER"} if apis else set())
+
+
+_BY_API = {
+    "OPENAI_V1_CHAT_COMPLETIONS": "CHAT",
+    "OPENAI_V1_RESPONSES": "CHAT",
+    "OPENAI_V1_EMBEDDINGS": "EMBEDDING",
+}
 
 
 @dataclass(frozen=True)

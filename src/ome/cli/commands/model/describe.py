@@ -28,7 +28,7 @@ def command(context: Context, name: str, cluster: bool) -> None:
     key = key_of(model)
     output = context.output
     output.print(output.paint(f"{resource.kind} {key}", "bold"))
-    print_facts(output, _facts(model))
+    print_facts(output, facts(model))
     now = time.time()
     rows = [
         (report.node, report.status, modelreports.sentence(report.entry, now))
@@ -46,11 +46,13 @@ def command(context: Context, name: str, cluster: bool) -> None:
     print_events(api, output, model)
 
 
-def _facts(model: Object) -> list[tuple[str, str]]:
+def facts(model: Object) -> list[tuple[str, str]]:
+    """What the model says of itself, as lines; what it does not say is left out."""
     spec, status = model["spec"], model.get("status") or {}
     storage = spec.get("storage") or {}
     form, framework = spec.get("modelFormat") or {}, spec.get("modelFramework") or {}
     pairs = [
+        ("Called", spec.get("displayName") or ""),
         ("State", status.get("state") or "not looked at yet"),
         ("Why", views.why(model) or status.get("message") or ""),
         ("Source", storage.get("storageUri") or ""),
@@ -63,6 +65,11 @@ def _facts(model: Object) -> list[tuple[str, str]]:
         ("Quantization", spec.get("quantization") or ""),
         ("Format", " ".join(filter(None, (form.get("name"), form.get("version"))))),
         ("Framework", " ".join(filter(None, (framework.get("name"), framework.get("version"))))),
+        ("Version", spec.get("version") or ""),
+        ("Vendor", spec.get("vendor") or ""),
+        ("Owner", spec.get("compartmentID") or ""),
+        ("Offered", ", ".join(spec.get("servingMode") or ())),
+        *((str(name), value) for name, value in (spec.get("additionalMetadata") or {}).items()),
         ("Age", views.age(model, time.time())),
     ]
     return [(name, str(value)) for name, value in pairs if value]
