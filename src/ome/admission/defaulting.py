@@ -33,6 +33,7 @@ def default_service(
     if migration.is_used(spec.get("predictor")):
         annotations.setdefault(c.A_DEPRECATION_WARNING, _DEPRECATION)
         warnings.append(_DEPRECATION + _new_form(patched, view))
+        warnings += migration.idle(spec["predictor"])
         if migrate:
             warnings += migration.migrate(spec, meta.get("namespace") or "default", view)
     deploy = config_section(view, namespace, "deploy")

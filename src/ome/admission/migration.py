@@ -98,6 +98,16 @@ def _moved(predictor: Object, spec: Object, before: set[str]) -> Iterator[str]:
         )
 
 
+def idle(predictor: Mapping[str, Any]) -> list[str]:
+    """Warnings about what has no place in the new form."""
+    if not (predictor.get("model") or {}).get("runtimeVersion"):
+        return []
+    return [
+        "spec.predictor.model.runtimeVersion has no effect: runtimes name whole images. Set "
+        "spec.engine.runner.image for another version"
+    ]
+
+
 def migrate(spec: Object, namespace: str, view: View) -> list[str]:
     """Fills engine, model and runtime of ``spec`` from its predictor. Returns warnings."""
     predictor = spec.get("predictor") or {}
@@ -113,11 +123,6 @@ def migrate(spec: Object, namespace: str, view: View) -> list[str]:
     _runner_from_model(engine, model)
     spec["engine"] = engine
     warnings: list[str] = []
-    if model.get("runtimeVersion"):
-        warnings.append(
-            "spec.predictor.model.runtimeVersion has no effect: runtimes name whole images. Set "
-            "spec.engine.runner.image for another version"
-        )
     if spec.get("model") is None and model.get("baseModel"):
         kind, unsure = _model_kind(model["baseModel"], namespace, view)
         warnings += unsure
