@@ -313,6 +313,13 @@ _COMPONENT: Final = (
         "a new version replaces the old one, which serves on",
         "{updated} of {wanted} replicas have the new version",
     ),
+    Reason(
+        "UpdateFailing",
+        _PASSES,
+        "a new version does not come up; the old one serves on",
+        "{updated} of {wanted} replicas have the new version: {problem}",
+        "correct what the message names, or take the change back",
+    ),
     Reason("ScaledToZero", _FINE, "nothing runs and a request starts it", "scaled to zero"),
     Reason("Creating", _PASSES, "objects are being made", "the {component} is being created"),
     Reason("Starting", _PASSES, "pods are being made", "the {component} starts"),

@@ -4,7 +4,8 @@
 * An object that the plan wants to create but that exists and belongs to someone else is left alone;
   :class:`NameTaken` says whose it is.
 * Deletions name the uid, so that a new object of the same name is never hit.
-* One event for each action that changed something, with the action's own sentence.
+* One event for what was created, changed, scaled and deleted at one time, with the actions' own
+  sentences.
 """
 
 from __future__ import annotations
@@ -47,15 +48,35 @@ class KindGone(Exception):  # noqa: N818 - as above
 
 async def execute(plan: Plan, client: Client, events: Events) -> None:
     """Carries out all actions in order. Raises what the server answers."""
-    for apply in plan.applies:
-        await _apply(plan.owner, apply, client, events)
-    for scale in plan.scales:
-        await _scale(plan.owner, scale, client, events)
-    for delete in plan.deletes:
-        await _delete(plan.owner, delete, client, events)
+    done: dict[str, list[str]] = {}
+    try:
+        for apply in plan.applies:
+            await _apply(plan.owner, apply, client)
+            _note(done, plan.owner, _REASONS.get(apply.verb, ""), apply)
+        for scale in plan.scales:
+            await _set_replicas(client, scale.resource, scale.key, scale.replicas)
+            _note(done, plan.owner, "Scaled", scale)
+        for delete in plan.deletes:
+            if await _delete(delete, client):
+                _note(done, plan.owner, "Deleted", delete)
+    finally:
+        for reason, sentences in done.items():
+            events.normal(plan.owner, reason, "; ".join(sentences))
 
 
-async def _apply(owner: Object, action: Apply, client: Client, events: Events) -> None:
+_REASONS = {"create": "Created", "update": "Updated"}
+"""Taking over and tidying up change nothing that a user would notice."""
+
+
+def _note(
+    done: dict[str, list[str]], owner: Object, reason: str, action: Apply | Scale | Delete
+) -> None:
+    log.info("%s/%s: %s", action.key.namespace, metadata(owner)["name"], action.sentence)
+    if reason:
+        done.setdefault(reason, []).append(action.sentence)
+
+
+async def _apply(owner: Object, action: Apply, client: Client) -> None:
     if action.verb == "create":
         await _refuse_foreign(owner, action, client)
     try:
@@ -64,10 +85,6 @@ async def _apply(owner: Object, action: Apply, client: Client, events: Events) -
         if action.resource in OPTIONAL and "namespaces" not in error.message:
             raise KindGone(action.resource, action.sentence) from error
         raise
-    log.info("%s/%s: %s", action.key.namespace, metadata(owner)["name"], action.sentence)
-    if action.verb in ("create", "update"):
-        reason = "Created" if action.verb == "create" else "Updated"
-        events.normal(owner, reason, action.sentence)
     if action.replicas is not None:
         await _set_replicas(client, action.resource, action.key, action.replicas)
 
@@ -90,12 +107,6 @@ async def _refuse_foreign(owner: Object, action: Apply, client: Client) -> None:
     raise NameTaken(action.resource.kind, action.key.name, described, passing=passing)
 
 
-async def _scale(owner: Object, action: Scale, client: Client, events: Events) -> None:
-    await _set_replicas(client, action.resource, action.key, action.replicas)
-    log.info("%s/%s: %s", action.key.namespace, metadata(owner)["name"], action.sentence)
-    events.normal(owner, "Scaled", action.sentence)
-
-
 async def _set_replicas(client: Client, resource: Resource, key: Key, count: int) -> None:
     await client.patch(
         resource,
@@ -106,10 +117,9 @@ async def _set_replicas(client: Client, resource: Resource, key: Key, count: int
     )
 
 
-async def _delete(owner: Object, action: Delete, client: Client, events: Events) -> None:
+async def _delete(action: Delete, client: Client) -> bool:
     try:
         await client.delete(action.resource, action.key.name, action.key.namespace, uid=action.uid)
     except (NotFound, Conflict):
-        return  # gone already, or a new object has the name
-    log.info("%s/%s: %s", action.key.namespace, metadata(owner)["name"], action.sentence)
-    events.normal(owner, "Deleted", action.sentence)
+        return False  # gone already, or a new object has the name
+    return True

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 from ome.api import conditions as cond
 from ome.api import constants as c
 from ome.api import resources as o
-from ome.api.reasons import PROGRESS
 from ome.apimachinery.errors import NotFound, StatusError
-from ome.apimachinery.objects import Key, Object, condition, is_deleting, key_of, metadata, uid_of
+from ome.apimachinery.objects import Key, Object, is_deleting, key_of, metadata, uid_of
 from ome.controllers import readiness, refusals
 from ome.controllers.cluster import Cluster
 from ome.controllers.decide import Decision, World, decide
 from ome.controllers.executor import KindGone, NameTaken, execute
 from ome.controllers.plan import Plan
 from ome.controllers.recycling import recycle
+from ome.controllers.telling import Teller
 from ome.controllers.waves import Waves
 from ome.kube import Client, Events, KubeError, PatchType, Result
 from ome.rendering.status import RENDERED, Answer, Problem, StatusInput, build
@@ -75,6 +75,7 @@ class InferenceServices:
         self._http = http
         self._waves = Waves()
         self._refused: dict[Key, int] = {}
+        self._teller = Teller(events)
         self._asking: dict[Key, _Asking] = {}
         self._tails: dict[Key, tuple[str, str]] = {}
         self.enqueue: Callable[[Key], None] = lambda _key: None
@@ -123,7 +124,8 @@ class InferenceServices:
         if _waits_for_kind(decision):
             self.look_for_kinds()
             again = KIND_RETRY
-        return Result(again) if again is not None else None
+        waits = [s for s in (again, self._teller.look_again(service)) if s is not None]
+        return Result(min(waits)) if waits else None
 
     # -- deciding -----------------------------------------------------------------------------
 
@@ -210,27 +212,7 @@ class InferenceServices:
             )
         except NotFound:
             return
-        self._announce(service, condition(service, cond.READY), updated)
-
-    def _announce(self, service: Object, before: object, updated: Object) -> None:
-        """An event when readiness changes, and for each new problem. Progress is in the status."""
-        after = condition(updated, cond.READY) or {}
-        was = before if isinstance(before, dict) else {}
-        name = metadata(service)["name"]
-        if after.get("status") == "True" and was.get("status") != "True":
-            self._events.normal(
-                service, "InferenceServiceReady", f"InferenceService [{name}] is Ready"
-            )
-        elif after.get("status") != "True" and was.get("status") == "True":
-            self._events.warning(
-                service,
-                "InferenceServiceNotReady",
-                f"InferenceService [{name}] is no longer Ready: {after.get('message')}",
-            )
-        elif after.get("status") == "False" and after.get("reason") != was.get("reason"):
-            reason = str(after.get("reason") or "NotReady")
-            if reason not in PROGRESS:
-                self._events.warning(service, reason, str(after.get("message") or ""))
+        self._teller.changed(service, updated)
 
     async def _last_lines(self, pods: dict[str, list[Object]]) -> dict[str, str]:
         """The end of the log of pods that crashed without leaving a message."""
@@ -304,6 +286,7 @@ class InferenceServices:
 
     def _forget(self, key: Key) -> None:
         self._refused.pop(key, None)
+        self._teller.forget(key)
         self._stop_asking(key)
         following = self._waves.release(key)
         if following is not None:

@@ -318,6 +318,8 @@ def _ready(
         engine = verdicts.get(c.ENGINE)
         message = "; ".join(rolling) or (engine.message if engine else "")
         reason = "RollingUpdate" if rolling else "Serving"
+        if any(verdict.reason == "UpdateFailing" for verdict in verdicts.values()):
+            reason = "UpdateFailing"
         if given.rendered is not None and given.rendered.pending:
             message = f"{message}; {'; '.join(given.rendered.pending)}"
     setter.set(cond.READY, status, reason, message)

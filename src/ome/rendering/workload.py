@@ -109,9 +109,10 @@ def judge(
         if not state.rolling:
             return Verdict("True", "Available", message)
         message = f"{message}; an update rolls, {state.updated} of {wanted} {unit} have it"
-        if finding is not None:
-            message = f"{message}: {finding.message}"
-        return Verdict("True", "RollingUpdate", message, True, finding.failure if finding else None)
+        if finding is None:
+            return Verdict("True", "RollingUpdate", message, True)
+        reason = "UpdateFailing" if finding.rank < _SLOW else "RollingUpdate"
+        return Verdict("True", reason, f"{message}: {finding.message}", True, finding.failure)
     if finding is None and state.says is not None:
         reason, message = _known(state.says[0], "NotReady"), state.says[1]
         finding = _Finding(9, reason, f"the {component} is not available yet: {message}")
