@@ -31,6 +31,7 @@ _ROOM_REMEDIES = (
     ("Insufficient ", "ask for less in resources of the runner, free some, or add nodes"),
     ("untolerated taint", "give the component a toleration for the taint, or take the taint away"),
     ("unbound immediate PersistentVolumeClaims", "see why the claim is not bound"),
+    ("persistentvolumeclaim", "create the claim, or correct the storage URI that names it"),
 )
 """What helps, by the scheduler's words; the first that is in them counts."""
 _REFUSED_REMEDY = "correct what the message names, in the service, the runtime or the namespace"
