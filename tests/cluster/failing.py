@@ -265,7 +265,7 @@ FAILURES: dict[str, Failure] = {
     ),
     "no accelerator fits": Failure(
         "NoAcceleratorFits",
-        ("failing-small", "40", "What to do: relax the constraints"),
+        ("failing-small", "40", "What to do: failing-small would fit with minMemory: 40"),
         spec={
             "runtime": {"name": "choosy", "kind": "ServingRuntime"},
             "acceleratorSelector": {"policy": "BestFit", "constraints": {"minMemory": 80}},
@@ -382,16 +382,10 @@ FAILURES: dict[str, Failure] = {
                 baseModelRef={"name": "other"},
                 modelType="LoRA",
                 hyperParameters={"strategy": "lora"},
-                storage={"storageUri": "hf://example/style"},
+                storage={"storageUri": "pvc://styles/style", "path": "/mnt/style"},
             ),
         ),
-        patches=(
-            (
-                o.FINE_TUNED_WEIGHTS,
-                "style",
-                {"spec": {"baseModelRef": {"name": "failing-tiny"}}},
-            ),
-        ),
+        patches=_service(model={"fineTunedWeights": None}),
         failure="FineTuneWeightLoadFailed",
     ),
     "router without RBAC": Failure(

@@ -255,9 +255,9 @@ _RUNTIME: Final = (
     Reason(
         "NoAcceleratorFits",
         _STUCK,
-        "no accelerator class satisfies the constraints",
+        "no accelerator class satisfies the constraints and holds the model",
         "no accelerator class fits: {problem}",
-        "relax the constraints that the message names, or add such nodes",
+        "do what the message says of the nearest class, or relax the constraints that it names",
     ),
     # What speaks against one runtime: parts of the sentence above.
     Reason("NoFormats", _STUCK, "the runtime lists no formats", "it lists no formats"),

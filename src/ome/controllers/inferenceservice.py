@@ -39,6 +39,8 @@ log = logging.getLogger("ome.controllers.inferenceservice")
 
 _RETRY_ANSWER = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _LOG_LINES = 5
+_SETTLED = ("Serving", "ScaledToZero")
+"""Reasons of a Ready that nothing is left to do for."""
 KIND_RETRY = 10.0
 """Seconds after which a service that waits for a missing kind looks again."""
 
@@ -192,7 +194,7 @@ class InferenceServices:
         if not self._waves.holds(key):
             return
         ready = cond.get(status["conditions"], cond.READY) or {}
-        if decision.plan or ready.get("reason") != "Serving":
+        if decision.plan or ready.get("reason") not in _SETTLED:
             return
         following = self._waves.release(key)
         if following is not None:

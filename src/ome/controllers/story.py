@@ -35,6 +35,8 @@ def of(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Told | None
     reason, message = str(now.get("reason") or ""), str(now.get("message") or "")
     if after == "True" and before != "True":
         return Told(False, "InferenceServiceReady", f"InferenceService [{name}] is Ready")
+    if was.get("reason") == "ScaledToZero" and reason in PROGRESS:
+        return None  # it is being woken
     if after != "True" and before == "True":
         text = f"InferenceService [{name}] is no longer Ready: {message}"
         return Told(True, "InferenceServiceNotReady", text)

@@ -108,8 +108,11 @@ def _component(
     live = given.observed.get(component.workload, component.workload_name)
     if component.workload == x.KNATIVE_SERVICES:
         return revisions(live, dict(old))
-    kept = ("url", "latestReadyRevision", "latestCreatedRevision")
+    kept = ("url", "restURL", "latestReadyRevision", "latestCreatedRevision")
     entry: Object = {key: value for key, value in old.items() if key in kept}
+    state = _state(given, component)
+    if state is not None:
+        entry["replicas"] = (state if isinstance(state, State) else read(state)).total
     revision = annotations_of(live or {}).get(x.A_REVISION)
     if revision:
         entry["latestCreatedRevision"] = revision
@@ -119,10 +122,7 @@ def _component(
         if given.ingress is not None:
             host = ingress_rules.host(given.ingress, given.service, component.base_name)
             scheme = "http" if given.ingress.disable_creation else given.ingress.scheme
-            entry["url"] = f"{scheme}://{host}"
-    state = _state(given, component)
-    if state is not None:
-        entry["replicas"] = (state if isinstance(state, State) else read(state)).total
+            entry["url"] = entry["restURL"] = f"{scheme}://{host}"
     if component.canary is not None:
         entry["traffic"] = _traffic(component, component.canary)
     return entry
@@ -148,7 +148,10 @@ def _traffic(component: Component, canary: Canary) -> list[Object]:
 
 def _selected(choice: AcceleratorChoice) -> Object:
     spec = (choice.winner or {}).get("spec") or {}
-    selected: Object = {"acceleratorClass": choice.name, "reason": choice.reason}
+    reason = choice.reason
+    if choice.memory is not None:
+        reason = f"{reason}; {choice.warning or choice.memory.sentence}"
+    selected: Object = {"acceleratorClass": choice.name, "reason": reason}
     selector = (spec.get("discovery") or {}).get("nodeSelector")
     if selector:
         selected["nodeSelector"] = selector

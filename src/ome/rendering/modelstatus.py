@@ -14,6 +14,7 @@ from ome.api import constants as c
 from ome.api.inferenceservice import FailureReason as F
 from ome.apimachinery.objects import Object
 from ome.rendering.componentstatus import copies_of
+from ome.rendering.failures import whereabouts
 from ome.rendering.statusinput import Problem, StatusInput
 from ome.rendering.workload import Verdict, broken_pods
 
@@ -49,15 +50,16 @@ def model_status(given: StatusInput, verdicts: Mapping[str, Verdict]) -> Object:
         status = _states("BlockedByFailedLoad", "Pending", "FailedToLoad")
         failure = verdict.failure
         info: Object = {"reason": str(F.MODEL_LOAD_FAILED), "message": failure.message}
-        if failure.pod:
-            info["location"] = failure.pod
         if failure.exit_code is not None:
             info["exitCode"] = failure.exit_code
         if failure.time:
             info["time"] = failure.time
-        status["lastFailureInfo"] = info
         pods = given.pods.get(c.ENGINE, ())
-        status["modelCopies"] = {"failedCopies": broken_pods(pods), "totalCopies": len(pods)}
+        status["lastFailureInfo"] = {**info, **whereabouts(failure, pods)}
+        status["modelCopies"] = {
+            "failedCopies": broken_pods(pods),
+            "totalCopies": copies_of(given, len(pods)),
+        }
         return status
     if given.model.reason == "ModelFailed" and verdict.status != "True":
         status = _states("BlockedByFailedLoad", "Pending", "FailedToLoad")

@@ -150,8 +150,10 @@ def _selection_conditions(setter: _Setter, given: StatusInput) -> None:
             return
     if given.selection is not None and given.selection.winner is not None:
         message = summary(given.selection)
-        if given.selection.warnings:
-            message = f"{message}. Note: {'. '.join(given.selection.warnings)}"
+        notes = [*given.selection.warnings]
+        notes += [made.warning for made in given.accelerators.values() if made.warning]
+        if notes:
+            message = f"{message}. Note: {'. '.join(notes)}"
         setter.set(cond.SELECTED, "True", "Selected", message)
     elif problem is None or problem.condition != cond.SELECTED:
         setter.set(cond.SELECTED, "True", "NotNeeded", "the service brings its own runner")
@@ -277,7 +279,11 @@ def _answer_condition(
         return version if settled else ""
     if annotations.get(A_ANSWERED) == version and cond.is_true(setter.conditions, cond.ANSWERS):
         return ""
-    if scaled_to_zero and cond.is_true(setter.conditions, cond.ANSWERS):
+    if scaled_to_zero:
+        known = cond.get(setter.conditions, cond.ANSWERS) or {}
+        if known.get("status") not in ("True", "False"):
+            text = "not asked: nothing runs while nobody asks"
+            setter.set(cond.ANSWERS, "True", "ScaledToZero", text)
         return ""
     if not cond.is_true(setter.conditions, cond.ANSWERS):
         message = (
@@ -286,7 +292,7 @@ def _answer_condition(
             else "not asked yet: the components are not ready"
         )
         setter.set(cond.ANSWERS, "Unknown", "NotAskedYet", message)
-    return version if settled and not scaled_to_zero else ""
+    return version if settled else ""
 
 
 def _version(given: StatusInput, rendered: Rendered) -> str:
@@ -317,7 +323,8 @@ def _ready(
         rolling = [verdict.message for verdict in verdicts.values() if verdict.rolling]
         engine = verdicts.get(c.ENGINE)
         message = "; ".join(rolling) or (engine.message if engine else "")
-        reason = "RollingUpdate" if rolling else "Serving"
+        at_zero = engine is not None and engine.reason == "ScaledToZero"
+        reason = "RollingUpdate" if rolling else "ScaledToZero" if at_zero else "Serving"
         if any(verdict.reason == "UpdateFailing" for verdict in verdicts.values()):
             reason = "UpdateFailing"
         if given.rendered is not None and given.rendered.pending:

@@ -52,7 +52,7 @@ def test_every_command_explains_itself(ome: Ome, name: str) -> None:
         ("get", 1, "OME is not running. Start it with 'ome up'"),
         ("get nonsense", 1, "OME is not running"),
         ("delete isvc", 2, "error: what is to be deleted?"),
-        ("validate -f /nowhere.yaml", 1, "error: /nowhere.yaml: there is no such file or folder"),
+        ("validate -f /nowhere.yaml", 2, "error: /nowhere.yaml: there is no such file or folder"),
         ("kubeconfig", 1, "there is no kubeconfig yet. 'ome up' makes it"),
     ],
 )
