@@ -181,8 +181,14 @@ def _component(part: Mapping[str, Any], path: str) -> Iterator[FieldError]:
         yield FieldError(f"{path}.canaryTrafficPercent", f"{canary} must be from 0 to 100")
     yield from ephemeral_errors(part, path)
     worker = part.get("worker")
-    if worker and isinstance(worker.get("size"), int) and worker["size"] <= 0:
-        yield FieldError(f"{path}.worker.size", f"{worker['size']} must be at least 1")
+    if worker and isinstance(worker.get("size"), int) and worker["size"] < 0:
+        yield FieldError(f"{path}.worker.size", f"{worker['size']} must not be negative")
+    if part.get("minAvailable") is not None and part.get("maxUnavailable") is not None:
+        yield FieldError(
+            f"{path}.maxUnavailable",
+            "minAvailable is set as well, and Kubernetes takes one of them; remove one",
+            "FieldValueForbidden",
+        )
     yield from _keda(part.get("kedaConfig"), f"{path}.kedaConfig")
 
 
@@ -200,10 +206,6 @@ def service_warnings(obj: Object, view: View) -> list[str]:
         found.append("spec.engine is missing, so nothing will serve; add engine: {}")
     for component in c.COMPONENTS:
         part = spec.get(component) or {}
-        if part.get("minAvailable") is not None and part.get("maxUnavailable") is not None:
-            found.append(
-                f"spec.{component} sets minAvailable and maxUnavailable; minAvailable is used"
-            )
         keda = part.get("kedaConfig") or {}
         if keda.get("authModes") and not keda.get("authenticationRef"):
             found.append(
