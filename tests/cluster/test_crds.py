@@ -136,7 +136,6 @@ def test_server_and_admission_agree(space: Kubectl, case: str) -> None:
     assert (server_accepts(space, obj), admission_accepts(obj)) == (right, right)
 
 
-@pytest.mark.xfail(strict=True, reason="admission warns and uses minAvailable; the CRD refuses")
 def test_both_bounds_of_disruption_are_refused_by_both(space: Kubectl) -> None:
     obj = service(engine={"minAvailable": 1, "maxUnavailable": 1})
     assert (server_accepts(space, obj), admission_accepts(obj)) == (False, False)

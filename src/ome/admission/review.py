@@ -24,7 +24,7 @@ from ome.admission.models import model_errors, model_warnings
 from ome.admission.pods import concerns, mutate_pod
 from ome.admission.runtimes import runtime_errors, runtime_warnings
 from ome.admission.services import service_errors, service_warnings
-from ome.admission.shapes import MISSHAPEN, shape_errors
+from ome.admission.shapes import MISSHAPEN, look
 from ome.admission.view import View
 from ome.api import constants as c
 from ome.api import resources as o
@@ -72,10 +72,12 @@ class OmeAdmission:
         try:
             return self._review(operation, resource, obj, old, view)
         except MISSHAPEN:
-            problems = shape_errors(resource, obj or {})
-            if not problems:
+            settled, problems = look(resource, obj)
+            if problems:
+                return Review(obj, problems, [])
+            if settled == obj:
                 raise
-            return Review(obj, problems, [])
+            return self._review(operation, resource, settled, old, view)
 
     def _review(
         self,
@@ -117,9 +119,12 @@ class OmeAdmission:
         try:
             return self._mutate(operation, resource, obj, old, view)
         except MISSHAPEN:
-            if not shape_errors(resource, obj or {}):
+            settled, problems = look(resource, obj)
+            if problems:
+                return Review(obj, [], [])
+            if settled == obj:
                 raise
-            return Review(obj, [], [])
+            return self._mutate(operation, resource, settled, old, view)
 
     def _mutate(
         self,
