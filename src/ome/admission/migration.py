@@ -2,7 +2,8 @@
 
 Admission leaves the predictor in place; :func:`rewrite`, for manifests, takes it out. An engine
 that is there already wins. Nothing of the predictor is lost: containers, worker, and what its model
-says (image, args, env, resources, storage URI, protocol) all end up in the engine.
+says (image, args, env, resources, storage URI, protocol) all end up in the engine. Only
+``runtimeVersion`` has no place to go: a warning says so.
 """
 
 from __future__ import annotations
@@ -90,11 +91,6 @@ def _moved(predictor: Object, spec: Object, before: set[str]) -> Iterator[str]:
     ):
         if model.get(old):
             yield f"spec.predictor.model.{old} has become {name} in spec.engine.runner.env"
-    if model.get("runtimeVersion"):
-        yield (
-            f"spec.predictor.model.runtimeVersion ({model['runtimeVersion']}) is gone, it had no "
-            "effect; name the image that you want in spec.engine.runner.image"
-        )
 
 
 def migrate(spec: Object, namespace: str, view: View) -> list[str]:
@@ -112,8 +108,14 @@ def migrate(spec: Object, namespace: str, view: View) -> list[str]:
     _runner_from_model(engine, model)
     spec["engine"] = engine
     warnings: list[str] = []
+    if model.get("runtimeVersion"):
+        warnings.append(
+            "spec.predictor.model.runtimeVersion has no effect: runtimes name whole images. Set "
+            "spec.engine.runner.image for another version"
+        )
     if spec.get("model") is None and model.get("baseModel"):
-        kind, warnings = _model_kind(model["baseModel"], namespace, view)
+        kind, unsure = _model_kind(model["baseModel"], namespace, view)
+        warnings += unsure
         spec["model"] = {"name": model["baseModel"], "kind": kind}
         if model.get("fineTunedWeights"):
             spec["model"]["fineTunedWeights"] = list(model["fineTunedWeights"])

@@ -15,7 +15,7 @@ Pods of services are looked at when they are created, to add what their annotati
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ome.admission.accelerators import accelerator_errors, accelerator_warnings
 from ome.admission.benchmarks import benchmark_errors
@@ -28,9 +28,11 @@ from ome.admission.shapes import MISSHAPEN, look
 from ome.admission.view import View
 from ome.api import constants as c
 from ome.api import resources as o
-from ome.apimachinery.errors import FieldError
+from ome.apimachinery.errors import FieldError, one_line
 from ome.apimachinery.objects import Object, Resource, is_deleting
 from ome.apimachinery.resources import CONFIG_MAPS, PODS
+
+_LONGEST_WARNING: Final = 1000
 
 
 class Review(NamedTuple):
@@ -101,7 +103,8 @@ class OmeAdmission:
             return Review(patched, errors, warnings)
         if old is None or old.get("spec") != patched.get("spec"):
             warnings += _warnings(resource, patched, old, view)
-        return Review(patched, [], list(dict.fromkeys(warnings)))
+        readable = (one_line(text, _LONGEST_WARNING) for text in warnings)
+        return Review(patched, [], list(dict.fromkeys(readable)))
 
     def mutate(
         self,

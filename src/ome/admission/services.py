@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from ome.admission.templates import ephemeral_errors
 from ome.admission.view import CompiledView, View
 from ome.api import constants as c
 from ome.api import names
 from ome.api import resources as o
+from ome.api.references import foreign
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object, annotations_of, metadata
 from ome.selection import Runtime, SelectionInput, select_runtime
@@ -39,6 +41,7 @@ def service_errors(obj: Object) -> list[FieldError]:
         )
     annotations = annotations_of(obj)
     spec = obj.get("spec") or {}
+    found += [FieldError(*wrong, "FieldValueNotSupported") for wrong in foreign(spec)]
     found += _scaling_annotations(annotations)
     keda = annotations.get(c.A_AUTOSCALER_CLASS) == c.AUTOSCALER_KEDA
     if keda:
@@ -48,7 +51,7 @@ def service_errors(obj: Object) -> list[FieldError]:
         if spec.get(component) is not None:
             found += _component(spec[component], f"spec.{component}")
     if spec.get("predictor") is not None:
-        found += _ephemeral(spec["predictor"], "spec.predictor")
+        found += ephemeral_errors(spec["predictor"], "spec.predictor")
     if spec.get("decoder") is not None and spec.get("engine") is None:
         found.append(
             FieldError(
@@ -188,25 +191,11 @@ def _component(part: Mapping[str, Any], path: str) -> Iterator[FieldError]:
             "can't stand beside minAvailable: a PodDisruptionBudget has one of them; remove one",
             "FieldValueForbidden",
         )
-    yield from _ephemeral(part, path)
+    yield from ephemeral_errors(part, path)
     worker = part.get("worker")
     if worker and isinstance(worker.get("size"), int) and worker["size"] <= 0:
         yield FieldError(f"{path}.worker.size", f"{worker['size']} must be at least 1")
     yield from _keda(part.get("kedaConfig"), f"{path}.kedaConfig")
-
-
-def _ephemeral(part: Mapping[str, Any], path: str) -> Iterator[FieldError]:
-    """An empty list is refused, too: the CRD's rule only asks whether the field is there."""
-    for holder, where in (
-        (part, path),
-        *((part.get(name), f"{path}.{name}") for name in ("leader", "worker", "workerSpec")),
-    ):
-        if holder and holder.get("ephemeralContainers") is not None:
-            yield FieldError(
-                f"{where}.ephemeralContainers",
-                "can't be part of a template: Kubernetes refuses it; use kubectl debug",
-                "FieldValueForbidden",
-            )
 
 
 def service_warnings(obj: Object, view: View) -> list[str]:

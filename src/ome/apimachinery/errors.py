@@ -39,8 +39,9 @@ class FieldError:
     def __post_init__(self) -> None:
         for name, most in (("path", 500), ("message", 1500)):
             text = getattr(self, name)
-            if len(text) > most or not text.isprintable():
-                object.__setattr__(self, name, one_line(text, most))
+            clean = one_line(text, most)
+            if clean is not text:
+                object.__setattr__(self, name, clean)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
@@ -48,6 +49,8 @@ class FieldError:
 
 def one_line(text: str, most: int) -> str:
     """The text without its middle where it is long, and with escapes for what doesn't print."""
+    if len(text) <= most and text.isprintable():
+        return text
     if len(text) > most:
         text = f"{text[: most * 2 // 3]}…{text[-(most // 3) :]}"
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

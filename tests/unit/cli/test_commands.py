@@ -203,7 +203,7 @@ def test_explain_and_plan_take_a_file_or_the_name_of_a_service(ome: Ome, server:
         explained = ome("explain", *line.split())
         assert explained.status == 0, (line, explained)
         assert "ClusterServingRuntime llama-cpp" in explained.out, line
-        planned = ome("plan", *line.split())
+        planned = ome("plan", *line.split(), "-o", "yaml")
         assert planned.status == 0, (line, planned)
         assert "kind: Deployment\n" in planned.out, line
     assert "either a file (-f FILE) or the name" in ome("explain").err
