@@ -197,6 +197,7 @@ NODE_MODEL_DELETED: Final = "Deleted"
 # --- finalizers -------------------------------------------------------------------------------
 FINALIZER_INFERENCE_SERVICE: Final = "inferenceservice.finalizers"
 FINALIZER_BASE_MODEL: Final = "basemodels.ome.io/finalizer"
+FINALIZER_WEIGHTS: Final = "finetunedweights.ome.io/finalizer"
 FINALIZER_CLUSTER_BASE_MODEL: Final = "clusterbasemodels.ome.io/finalizer"
 FINALIZER_ACCELERATOR_CLASS: Final = "acceleratorclasses.ome.io/finalizer"
 

@@ -95,7 +95,7 @@ class Operator:
                 Models(kind, client, self.cluster, self.events, self._progress_seconds).reconcile,
                 workers=MODEL_WORKERS,
             )
-            for kind in self.cluster.models
+            for kind in (*self.cluster.models, "FineTunedWeight")
         }
         self.accelerators = Controller(
             "acceleratorclass", Accelerators(client, self.cluster).reconcile, workers=1
@@ -163,6 +163,8 @@ class Operator:
         for kind, informer in self.cluster.models.items():
             for key in informer.keys():  # noqa: SIM118 - a method of informers
                 self.models[kind].enqueue(key)
+        for key in self.cluster.weights.keys():  # noqa: SIM118 - a method of informers
+            self.models["FineTunedWeight"].enqueue(key)
         for key in self.cluster.reports.keys():  # noqa: SIM118 - a method of informers
             self.reports.enqueue(Key("", key.name))
         for key in self.cluster.accelerators.keys():  # noqa: SIM118 - a method of informers
@@ -250,6 +252,8 @@ class Operator:
             self.models[kind].enqueue(key)
             for user in self.cluster.services_of_model(kind, key):
                 self.services.enqueue(user)
+            for weights in self.cluster.weights_of_model(kind, key):
+                self.models["FineTunedWeight"].enqueue(weights)
 
         return changed
 
@@ -258,6 +262,7 @@ class Operator:
             self.services.enqueue(user)
 
     def _weight_changed(self, _event: str, old: Any, new: Any) -> None:
+        self.models["FineTunedWeight"].enqueue((new or old).key)
         for user in self.cluster.services_of_weight((new or old).key.name):
             self.services.enqueue(user)
 
