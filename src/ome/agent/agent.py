@@ -14,7 +14,6 @@ was missed while the agent was away. The agent never writes a model's spec.
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import os
 import random
@@ -40,6 +39,7 @@ from ome.apimachinery.errors import NotFound
 from ome.apimachinery.objects import Key, Object, key_of, labels_of, metadata
 from ome.apimachinery.resources import CONFIG_MAPS, NODES, PODS, SECRETS
 from ome.kube import Client, Controller, Informer, Result
+from ome.storage.credentials import decode_secret
 from ome.storage.errors import StorageError
 
 log = logging.getLogger("ome.agent")
@@ -257,10 +257,7 @@ class NodeModelAgent:
 
     async def _task(self, target: Target) -> Task:
         """The worker's task, with the credentials as they are now."""
-        token = await self._token(target)
-        spec = target.spec
-        if token:
-            spec = replace(spec, credentials={"token": token})
+        spec = replace(target.spec, credentials=await self._credentials(target))
         reuse = [r.path for r in self._records if r.managed] if target.reuse else []
         return Task(
             how="local" if target.how == "local" else "download",
@@ -314,15 +311,19 @@ class NodeModelAgent:
             return due <= 0
         if not target.secret:
             return False
-        await self._token(target)
+        await self._credentials(target)
         if self._secret_versions.get(target.key, "") == failed.secret_version:
             return False
         self._failures.forget(target.key)
         return True
 
-    async def _token(self, target: Target) -> str:
-        """The token for the source: from the model's Secret, else from its parameters."""
-        fallback = target.spec.parameters.get("token", "")
+    async def _credentials(self, target: Target) -> dict[str, str]:
+        """All of the model's Secret; ``token`` is what its parameters say is the token in it.
+
+        Objects exist that carry their token as a parameter: it is used where no Secret has one.
+        """
+        token = target.spec.parameters.get("token", "")
+        fallback = {"token": token} if token else {}
         if not target.secret:
             return fallback
         namespace = target.key.namespace or self._namespace
@@ -332,8 +333,10 @@ class NodeModelAgent:
             self._secret_versions[target.key] = "absent"
             return fallback
         self._secret_versions[target.key] = metadata(secret).get("resourceVersion") or ""
-        value = (secret.get("data") or {}).get(target.secret_key)
-        return base64.b64decode(value).decode().strip() if value else fallback
+        found = decode_secret(secret.get("data") or {})
+        if target.secret_key in found:
+            found["token"] = found[target.secret_key]
+        return {**fallback, **found}
 
     # -- a model that is not wanted any more --------------------------------------------------
 
