@@ -7,20 +7,7 @@ the request to the storage itself and nowhere else: no message and no log is mad
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
-
-
-def decode_secret(data: Mapping[str, str]) -> dict[str, str]:
-    """The values of a Kubernetes Secret's ``data``; what is no text is left out."""
-    found = {}
-    for name, encoded in data.items():
-        try:
-            found[name] = base64.b64decode(encoded, validate=True).decode().strip()
-        except (binascii.Error, UnicodeDecodeError):
-            continue
-    return found
 
 
 class Secrets:
