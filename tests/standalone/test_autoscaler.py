@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,19 @@ async def test_no_more_are_asked_for_than_find_a_place(home: Home, tmp_path: Pat
     await make(home, flag, request=f"{cores * 1000 * 6 // 10}m", metrics=[metric])
     await when(home, "ScalingLimited", "NoPlace")
     await complete(home, "work", 1)
+
+
+async def test_where_the_machine_is_busy_already_nothing_is_added(tmp_path: Path) -> None:
+    async with api(tmp_path) as home:
+        await home.start_node()
+        node = (await home.client.list(NODES)).items[0]
+        cores = int(node["status"]["allocatable"]["cpu"])
+
+        def usage(uids: Sequence[str]) -> dict[str, tuple[float, int]]:
+            """Every pod uses all of the machine."""
+            return {uid: (time.monotonic() * cores, 1) for uid in uids}
+
+        await home.start_workloads(usage=usage, autoscale_seconds=0.3)
+        await make(home, tmp_path / "never")
+        await when(home, "ScalingLimited", "MachineBusy")
+        await complete(home, "work", 1)

@@ -4,7 +4,8 @@ What pods use is measured by whoever runs them (``usage``): seconds of processor
 start, and bytes of memory now. Everything else is :mod:`ome.standalone.workloads.autoscale`.
 
 One machine is not a cluster that grows: where pods of the target find no place, no more are asked
-for than have one, for as long as a wish for fewer must hold (five minutes).
+for than have one, for as long as a wish for fewer must hold (five minutes). And where the pods
+that run keep the processors busy already nothing is added: it would only share them.
 
 Metrics of other types (custom, external, of objects) have no source here; the autoscaler's
 condition ``ScalingActive`` says so. Nothing is remembered on disk; after a restart the first wish
@@ -24,7 +25,7 @@ from typing import Any
 from ome.apimachinery import quantity
 from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Object, condition, is_deleting, metadata, uid_of
-from ome.apimachinery.resources import DEPLOYMENTS, HORIZONTAL_POD_AUTOSCALERS
+from ome.apimachinery.resources import DEPLOYMENTS, HORIZONTAL_POD_AUTOSCALERS, NODES
 from ome.apimachinery.selectors import label_selector
 from ome.kube import KubeError
 from ome.standalone.workloads import autoscale as rules
@@ -34,6 +35,8 @@ from ome.standalone.workloads.shared import MANAGER, Shared
 log = logging.getLogger(__name__)
 
 PERIOD = 15.0
+_BUSY = 0.8
+"""Of the machine's processors."""
 _HOLD_SECONDS = float(rules.DOWN_WINDOW)
 _NAMES = {"cpu": "cpu resource utilization", "memory": "memory resource utilization"}
 
@@ -82,6 +85,7 @@ class Autoscaler:
         self._clock = clock
         self._autoscalers = shared.informer(HORIZONTAL_POD_AUTOSCALERS)
         self._deployments = shared.informer(DEPLOYMENTS)
+        self._nodes = shared.informer(NODES)
         self._samples: dict[str, _Sample] = {}
         self._memory: dict[str, int] = {}
         self._known: dict[str, _Known] = {}
@@ -165,6 +169,8 @@ class Autoscaler:
         fitting = self._fitting(known, pods, low)
         if fitting is not None and target > fitting:
             target, limit = fitting, "NoPlace"
+        if target > current >= low and self._machine_is_busy():
+            target, limit = current, "MachineBusy"
         _set(status, "ScalingLimited", "True" if limit else "False", *_limited(limit))
         status["desiredReplicas"] = target
         if target != current:
@@ -261,6 +267,15 @@ class Autoscaler:
             known.most, known.most_until = max(1, low, len(placed)), now + _HOLD_SECONDS
         return known.most if now < known.most_until else None
 
+    def _machine_is_busy(self) -> bool:
+        used = sum(sample.cores or 0.0 for sample in self._samples.values())
+        amounts = [
+            ((node.get("status") or {}).get("allocatable") or {}).get("cpu")
+            for node in self._nodes.list()
+        ]
+        cores = sum(float(quantity.parse(amount)) for amount in amounts if amount is not None)
+        return used >= _BUSY * cores
+
     async def _set_replicas(self, namespace: str, name: str, count: int) -> None:
         await self._shared.client.patch(
             DEPLOYMENTS,
@@ -295,6 +310,10 @@ def _limited(limit: str) -> tuple[str, str]:
         "TooManyReplicas": ("TooManyReplicas", "the desired replica count is above the maximum"),
         "ScaleUpLimit": ("ScaleUpLimit", "the desired replica count grows faster than allowed"),
         "ScaleDownLimit": ("ScaleDownLimit", "it shrinks faster than allowed"),
+        "MachineBusy": (
+            "MachineBusy",
+            "the processors of this machine are busy already; more replicas would only share them",
+        ),
         "NoPlace": ("NoPlace", "more replicas would find no place on this machine"),
     }
     return texts[limit]
