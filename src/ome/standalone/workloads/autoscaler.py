@@ -65,9 +65,11 @@ class _Known:
 class _Problem(Exception):  # noqa: N818 - what the status says
     """Why nothing can be scaled: reason and message of a condition."""
 
-    def __init__(self, type_: str, reason: str, message: str) -> None:
+    def __init__(self, type_: str, reason: str, message: str, *, passes: bool = False) -> None:
         super().__init__(message)
         self.type, self.reason, self.message = type_, reason, message
+        self.passes = passes
+        """By itself, or it is meant to be so: no reason for an event."""
 
 
 class Autoscaler:
@@ -138,7 +140,9 @@ class Autoscaler:
             await self._scale(autoscaler, known, status)
         except _Problem as problem:
             _set(status, problem.type, "False", problem.reason, problem.message)
-            if problem.reason != (condition(autoscaler, problem.type) or {}).get("reason"):
+            if not problem.passes and problem.reason != (
+                condition(autoscaler, problem.type) or {}
+            ).get("reason"):
                 self._shared.events.warning(autoscaler, problem.reason, problem.message)
         await self._shared.write_status(HORIZONTAL_POD_AUTOSCALERS, autoscaler, status)
 
@@ -157,7 +161,7 @@ class Autoscaler:
         if current == 0:
             status["desiredReplicas"] = 0
             text = "scaling is disabled since the replica count of the target is zero"
-            raise _Problem("ScalingActive", "ScalingDisabled", text)
+            raise _Problem("ScalingActive", "ScalingDisabled", text, passes=True)
         pods = self._pods(deployment)
         low, high = rules.low_high(spec)
         if not low <= current <= high:
@@ -243,7 +247,7 @@ class Autoscaler:
         found = rules.wish(current, figures, utilization=utilization, value=value)
         if found is None:
             text = f"there are no figures of the {name} of ready pods yet"
-            raise _Problem("ScalingActive", "FailedGetResourceMetric", text)
+            raise _Problem("ScalingActive", "FailedGetResourceMetric", text, passes=True)
         return found, name
 
     def _figure(self, pod: Object, name: str) -> rules.Figure:
