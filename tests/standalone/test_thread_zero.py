@@ -34,7 +34,7 @@ def test_a_service_at_zero_is_ready_answers_its_first_request_and_sleeps_again()
         home.kill_control()  # neither the gateway nor the engine mind
         assert home.answer()
         home.up()
-        until(lambda: replicas(home) == 0, "nobody asks, so it is back at zero", 40)
+        until(lambda: replicas(home) == 0, "nobody asks, so it is back at zero", 90)
         home.why(o.INFERENCE_SERVICES, "smollm2", AT_ZERO)
         until(lambda: not home.processes("ome.standalone.engines.llamacpp"), "the engine is gone")
         alarming = [e["message"] for e in home.events("smollm2") if e["type"] != "Normal"]
