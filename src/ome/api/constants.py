@@ -113,6 +113,8 @@ A_SKIP_CONFIG_PARSING: Final = "ome.oracle.com/skip-config-parsing"
 A_RAY_UNAVAILABLE_SINCE: Final = "raycluster/unavailable-since"
 A_NODE_NAME: Final = "models.ome.io/node-name"
 A_MANAGED_BY: Final = "models.ome.io/managed-by"
+A_VERIFY: Final = "models.ome.io/verify"
+"""On a model: every node that has it reads all bytes again, once for each new value."""
 MANAGED_BY_MODEL_AGENT: Final = "model-agent"
 
 A_SCALE_TO_ZERO_AFTER: Final = "ome.io/scale-to-zero-after"

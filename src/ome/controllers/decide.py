@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from ome.api import conditions as cond
 from ome.api import constants as c
+from ome.api.references import foreign
+from ome.apimachinery.errors import BadRequest
 from ome.apimachinery.objects import Object, annotations_of, labels_of, metadata
 from ome.controllers.fitting import Fitting
 from ome.controllers.modelstate import ModelState, missing_metadata
@@ -30,6 +32,7 @@ from ome.rendering.handover import WORKLOADS
 from ome.rendering.mode import service_mode
 from ome.rendering.status import RENDERED, Problem
 from ome.rendering.weights import mismatch
+from ome.rendering.workload import MODEL_REMEDY
 from ome.rendering.workload import Model as ModelWait
 from ome.selection import Candidate, Runtime, Selection, SelectionInput, select_runtime
 from ome.selection.accelerators import AcceleratorChoice, choose_accelerator
@@ -80,6 +83,8 @@ def decide(world: World) -> Decision:
     if service_mode(world.service) == c.MODE_VIRTUAL:
         given = RenderInput(world.service, world.settings, capabilities=world.capabilities)
         return _rendered(world, given, nothing)
+    for path, text in foreign(world.service.get("spec") or {}):
+        return replace(nothing, problem=Problem(cond.SELECTED, "InvalidSpec", f"{path}: {text}"))
     model, problem, warnings = find_model(world)
     wait = _wait(world, model)
     nothing = replace(nothing, model=model, wait=wait, warnings=warnings)
@@ -137,6 +142,10 @@ def _rendered(world: World, given: RenderInput, so_far: Decision) -> Decision:
     except RenderError as error:
         problem = Problem(RENDERED, error.code, error.message, error.fix)
         return replace(so_far, problem=problem)
+    except BadRequest as error:
+        text = f"the service can't be laid over its runtime: {error.message}"
+        fix = "correct what the message names, in the service or the runtime"
+        return replace(so_far, problem=Problem(RENDERED, "BadMerge", text, fix))
     return replace(
         so_far,
         plan=plan_children(world.service, rendered.children, world.observed, rendered.keep),
@@ -219,6 +228,8 @@ def find_model(world: World) -> tuple[Object | None, Problem | None, tuple[str, 
         text = f"{model['kind']} {name} is disabled"
         fix = "set spec.disabled: false in the model, or name another one"
         return model, Problem(cond.SELECTED, "BaseModelDisabled", text, fix), warnings
+    if (model.get("status") or {}).get("lifecycle") == "Deprecated":
+        warnings += (f"{model['kind']} {name} is deprecated; choose another model in time",)
     return model, None, warnings
 
 
@@ -311,8 +322,10 @@ def _selection_problem(selection: Selection, model: Object | None, wait: ModelWa
     problem = selection.problem
     assert problem is not None
     if model is not None and wait.waiting and not _described(model):
-        then = "" if wait.reason == "ModelFailed" else ". A runtime is selected once it is read"
-        return Problem(cond.SELECTED, wait.reason, f"waits for {wait.waiting}{then}")
+        if wait.reason == "ModelFailed":
+            return Problem(cond.SELECTED, wait.reason, f"waits for {wait.waiting}", MODEL_REMEDY)
+        text = f"waits for {wait.waiting}. A runtime is selected once it is read"
+        return Problem(cond.SELECTED, wait.reason, text)
     return Problem(cond.SELECTED, problem.code, problem.message, problem.fix)
 
 

@@ -25,9 +25,10 @@ from ome.api import conditions as cond
 from ome.api import constants as c
 from ome.api import external as x
 from ome.apimachinery.objects import Object, annotations_of, condition, metadata
-from ome.rendering.componentstatus import components_of, copies_of, verdict_of
+from ome.rendering.componentstatus import components_of, verdict_of
 from ome.rendering.facts import Rendered
 from ome.rendering.mode import service_mode
+from ome.rendering.modelstatus import model_status
 from ome.rendering.routes import route_problem
 from ome.rendering.statusinput import Answer, Problem, StatusInput
 from ome.rendering.workload import Verdict
@@ -83,7 +84,7 @@ def build(given: StatusInput) -> StatusResult:
         status["components"] = components_of(given, rendered, verdicts, old.get("components") or {})
     elif old.get("components"):
         status["components"] = old["components"]
-    status["modelStatus"] = _model_status(given, verdicts)
+    status["modelStatus"] = model_status(given, verdicts)
     return StatusResult(status, version)
 
 
@@ -327,41 +328,6 @@ def _ready(
         if given.rendered is not None and given.rendered.pending:
             message = f"{message}; {'; '.join(given.rendered.pending)}"
     setter.set(cond.READY, status, reason, message)
-
-
-def _model_status(given: StatusInput, verdicts: Mapping[str, Verdict]) -> Object:
-    """The older summary of the same, which existing tools read. About the engine alone."""
-    verdict = verdicts.get(c.ENGINE)
-    pods = given.pods.get(c.ENGINE, ())
-    if given.problem is not None and verdict is None:
-        return _states("InvalidSpec", "Pending", "FailedToLoad")
-    if verdict is None or verdict.status == "Unknown":
-        return _states("InProgress", "Pending", "Pending")
-    if verdict.failure is not None and verdict.status != "True":
-        status = _states("BlockedByFailedLoad", "Pending", "FailedToLoad")
-        info: Object = {"reason": "ModelLoadFailed", "message": verdict.failure.message}
-        if verdict.failure.exit_code is not None:
-            info["exitCode"] = verdict.failure.exit_code
-        if verdict.failure.time:
-            info["time"] = verdict.failure.time
-        status["lastFailureInfo"] = info
-        return status
-    if verdict.status != "True":
-        return _states("InProgress", "Pending", "Pending" if given.model.waiting else "Loading")
-    status = _states(
-        "InProgress" if verdict.rolling else "UpToDate",
-        "Loaded",
-        "Loading" if verdict.rolling else "Loaded",
-    )
-    status["modelCopies"] = {"failedCopies": 0, "totalCopies": copies_of(given, len(pods))}
-    return status
-
-
-def _states(transition: str, active: str, target: str) -> Object:
-    return {
-        "transitionStatus": transition,
-        "modelRevisionStates": {"activeModelState": active, "targetModelState": target},
-    }
 
 
 __all__ = ["RENDERED", "Answer", "Problem", "StatusInput", "StatusResult", "build"]

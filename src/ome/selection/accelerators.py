@@ -232,7 +232,9 @@ def _rejections(name: str, obj: Object, constraints: Constraints) -> list[tuple[
     if missing:
         found.append((f"it lacks {', '.join(missing)}", without("requiredFeatures")))
     wanted_version = str(constraints.raw.get("minArchitectureVersion") or "")
-    version = str(capabilities.get("computeCapability") or "")
+    version = str(
+        capabilities.get("computeCapability") or capabilities.get("levelZeroVersion") or ""
+    )
     if wanted_version and _numbers(version) < _numbers(wanted_version):
         why = f"its compute capability is {version or 'not given'}, wanted: {wanted_version}"
         found.append((why, f"would fit with minArchitectureVersion: {version}" if version else ""))

@@ -3,7 +3,8 @@
 ``BestFit``        0.7 x (wanted memory / memory) + 0.3 x compute, so the smallest that suffices.
                    Wanted is the constraint ``minMemory``, else what the model needs on each GPU
 ``Cheapest``       by price per hour (spot if there is one), else per million tokens, else by tier
-``MostCapable``    0.5 memory + 0.3 bandwidth + 0.2 compute, each relative to the best candidate
+``MostCapable``    0.5 memory + 0.3 bandwidth + 0.2 compute, each relative to the best candidate;
+                   between equals the higher clock
 ``FirstAvailable`` the first one that has nodes (or whose nodes are not known)
 """
 
@@ -134,7 +135,7 @@ def _most_capable(candidates: list[Object], constraints: Constraints) -> tuple[O
             total += weight * measure(obj) / best if best else 0.0
         return total
 
-    winner = max(candidates, key=score)
+    winner = max(candidates, key=lambda obj: (score(obj), _capability(obj, "clockSpeedMHz")))
     return winner, f"MostCapable: {score(winner):.2f} of 1"
 
 
