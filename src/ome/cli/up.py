@@ -268,7 +268,7 @@ async def _run_parts(
         client, namespace=bootstrap.NAMESPACE, progress_seconds=PROGRESS_SECONDS
     )
     parts: dict[str, Coroutine[Any, Any, object]] = {
-        "workload controllers": workloads.run(client),
+        "workload controllers": workloads.run(client, usage=node.usage),
         "node": node.run(),
         "operator": operator,
         "model agent": agent.run(),
