@@ -5,7 +5,7 @@ BIN   := $(VENV)/bin
 UV    ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint format lock test-cluster clean
+.PHONY: help setup quickstart test contract lint format lock test-cluster clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ quickstart: $(VENV)/.local  ## serve a model and ask it something; ONCE=1 stops 
 
 test: $(VENV)/.dev  ## all tests that need nothing but Python; ARGS="-k name"
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+contract: $(VENV)/.dev  ## the contract's ledger: which fields are proven, which are open; ARGS="engine.runner"
+	@exec $(BIN)/python tools/contract.py $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict and the contracts of the rooms
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 
 from ome.api.reasons import REASONS, Outlook
+from ome.cli.commands.model import COMMANDS as MODEL_COMMANDS
 from ome.cli.main import COMMANDS, cli
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -33,17 +34,21 @@ BLOCK = re.compile(r"<!-- help: (\S+) -->\n```text\n.*?```", re.DOTALL)
 
 
 def help_of(name: str) -> str:
-    """The help text of a command; of ``ome`` itself for the name ``ome``."""
+    """The help text of a command (``model.add`` for one of a group); of ``ome`` itself for the name
+    ``ome``."""
     top = click.Context(
         cli, info_name="ome", terminal_width=WIDTH, help_option_names=["-h", "--help"]
     )
     if name == "ome":
         return cli.get_help(top)
-    command = cli.get_command(top, name)
-    if command is None:
-        raise SystemExit(f"{PAGE} documents '{name}', but there is no such command")
-    with click.Context(command, parent=top, info_name=name, terminal_width=WIDTH) as context:
-        return command.get_help(context)
+    context, group = top, cli
+    for part in name.split("."):
+        command = group.get_command(context, part) if isinstance(group, click.Group) else None
+        if command is None:
+            raise SystemExit(f"{PAGE} documents '{name}', but there is no such command")
+        context = click.Context(command, parent=context, info_name=part, terminal_width=WIDTH)
+        group = command
+    return group.get_help(context)
 
 
 def renew(text: str) -> str:
@@ -61,7 +66,8 @@ def documented(text: str) -> list[str]:
 
 def missing(text: str) -> list[str]:
     """Commands that have no block on the page."""
-    return sorted({"ome", *COMMANDS} - set(documented(text)))
+    grouped = {f"model.{name}" for name in MODEL_COMMANDS}
+    return sorted({"ome", *COMMANDS, *grouped} - set(documented(text)))
 
 
 def reasons(text: str) -> str:

@@ -150,3 +150,8 @@ def seconds_short(count: float) -> str:
     if count < 7200:
         return f"{count // 60}m"
     return f"{count // 3600}h" if count < 172800 else f"{count // 86400}d"
+
+
+def age_text(stamp: str, now: float) -> str:
+    """How long ago a moment was: ``3m``."""
+    return seconds_short(now - epoch(stamp))

@@ -61,6 +61,11 @@ class ProberSection:
         return self.section.image
 
     @property
+    def unavailable_threshold_seconds(self) -> int:
+        """After so long without an answer a Ray cluster is made anew."""
+        return self.section.unavailable_threshold_seconds
+
+    @property
     def resources(self) -> dict[str, dict[str, str]]:
         given = self.section.requirements()
         return {side: {**_PROBER_AMOUNTS, **given.get(side, {})} for side in ("requests", "limits")}

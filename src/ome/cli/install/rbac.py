@@ -160,7 +160,8 @@ OPERATOR_OWN: Final = (
     Rule("the webhooks' certificate", "", ("secrets",), ("get", "update"), (SECRET_NAME,)),
 )
 AGENT_CLUSTER: Final = (
-    Rule("which models there are", _OME, _MODELS, READ),
+    Rule("which models there are", _OME, (*_MODELS, "finetunedweights"), READ),
+    Rule("which models services wait for", _OME, ("inferenceservices",), ("list",)),
     Rule(
         "this node's labels, and saying on them which models it has",
         "",
