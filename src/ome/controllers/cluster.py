@@ -111,7 +111,7 @@ class Cluster:
 
     def _read_settings(self, _event: str, _old: Any, new: Any) -> None:
         config_map = None if new is None else new.object()
-        self.settings = read(config_map, self.settings if new is not None else None)
+        self.settings = read(config_map, self.settings)
 
     def _add_indexes(self) -> None:
         self.services.add_index("label", lambda obj: [_label_key(obj)])

@@ -29,9 +29,11 @@ from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Key, key_of
 from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
 from ome.controllers.cluster import Cluster, lost_since, service_of
+from ome.controllers.configuration import ConfigurationReporter
 from ome.controllers.inferenceservice import InferenceServices
 from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
 from ome.controllers.plan import OPTIONAL
+from ome.controllers.settings import gone
 from ome.kube import Client, Controller, Events, KubeError
 from ome.rendering import Capabilities
 
@@ -76,6 +78,8 @@ class Operator:
         self._look = asyncio.Event()
         self._kinds_known = asyncio.Event()
         self.cluster = Cluster(client, namespace)
+        self.configuration = ConfigurationReporter(namespace)
+        self._last_config = self.cluster.settings.config
         self._prepare()
         self._connect()
 
@@ -147,11 +151,16 @@ class Operator:
             self._enqueue_all()
         self._led = True
         log.info("caches are filled: %d services", len(self.cluster.services))
+        if not self.cluster.config.keys():
+            self.cluster.settings = gone(None)
+            self.configuration.changed(self.cluster.settings, None)
+        self.configuration.lead(self.events)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for controller in self.controllers():
                     tasks.create_task(controller.run(), name=controller.name)
         finally:
+            self.configuration.follow()
             await self.reconciler.close()
             await self.events.close()
             session, self._own_http = self._own_http, None
@@ -300,10 +309,11 @@ class Operator:
             for key in self.cluster.services_of_label(value):
                 self.services.enqueue(key)
 
-    def _config_changed(self, _event: str, _old: Any, _new: Any) -> None:
-        for problem in self.cluster.settings.problems:
-            log.warning("configuration: %s", problem)
-        self._everything_changed()
+    def _config_changed(self, _event: str, _old: Any, new: Any) -> None:
+        self.configuration.changed(self.cluster.settings, new.object() if new is not None else None)
+        if self.cluster.settings.config != self._last_config:
+            self._last_config = self.cluster.settings.config
+            self._everything_changed()
 
     def _accelerator_changed(self, _event: str, old: Any, new: Any) -> None:
         self.accelerators.enqueue((new or old).key)
