@@ -199,6 +199,7 @@ FINALIZER_INFERENCE_SERVICE: Final = "inferenceservice.finalizers"
 FINALIZER_BASE_MODEL: Final = "basemodels.ome.io/finalizer"
 FINALIZER_WEIGHTS: Final = "finetunedweights.ome.io/finalizer"
 FINALIZER_CLUSTER_BASE_MODEL: Final = "clusterbasemodels.ome.io/finalizer"
+FINALIZER_BENCHMARK_JOB: Final = "benchmarkjob.finalizers"
 FINALIZER_ACCELERATOR_CLASS: Final = "acceleratorclasses.ome.io/finalizer"
 
 # --- field managers ---------------------------------------------------------------------------

@@ -121,6 +121,7 @@ async def run(
             del data
             port = await _gateway_port(home, client, options.gateway_port)
             await bootstrap.configure(client, f"{HOST}:{port}")
+            await bootstrap.configure_benchmarks(client, [sys.executable], str(home.bench_python))
             gateway = _gateway(home, node.name, port)
             state = _state(home, server.tls_port, port)
 

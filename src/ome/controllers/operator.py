@@ -15,6 +15,7 @@ an accelerator class,
 the configuration            every service; the class itself
 a node, a pod's place        the accelerator classes
 a node that is lost or back  services that have pods there
+a benchmark, its Job or pod  the benchmark; so does the service that it measures
 ============================ ===================================================================
 """
 
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Key, key_of
 from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
+from ome.controllers.benchmarks import FOLLOW_SECONDS, BenchmarkCaches, Benchmarks
 from ome.controllers.cluster import Cluster, lost_since, service_of
 from ome.controllers.configuration import ConfigurationReporter
 from ome.controllers.inferenceservice import InferenceServices
@@ -80,6 +82,7 @@ class Operator:
         self.cluster = Cluster(client, namespace)
         self.configuration = ConfigurationReporter(namespace)
         self._last_config = self.cluster.settings.config
+        self.benchmark_caches = BenchmarkCaches(client, namespace)
         self._prepare()
         self._connect()
 
@@ -105,10 +108,19 @@ class Operator:
             "acceleratorclass", Accelerators(client, self.cluster).reconcile, workers=1
         )
         self.reports = Controller("nodereport", self._drop_report, workers=1)
+        follow = min(self._progress_seconds, FOLLOW_SECONDS)
+        benchmarks = Benchmarks(client, self.cluster, self.benchmark_caches, self.events, follow)
+        self.benchmarks = Controller("benchmarkjob", benchmarks.reconcile, workers=2)
         self._on_controllers(self.controllers())
 
     def controllers(self) -> list[Controller]:
-        return [self.services, *self.models.values(), self.accelerators, self.reports]
+        return [
+            self.services,
+            *self.models.values(),
+            self.accelerators,
+            self.reports,
+            self.benchmarks,
+        ]
 
     async def _drop_report(self, key: Key) -> None:
         await drop_report(self._client, self.cluster, key)
@@ -133,7 +145,7 @@ class Operator:
     async def watch(self) -> None:
         """Keeps the caches, until cancelled. What a server refuses is tried again for ever."""
         async with asyncio.TaskGroup() as tasks:
-            for informer in self.cluster.informers():
+            for informer in (*self.cluster.informers(), *self.benchmark_caches.informers()):
                 tasks.create_task(informer.run(), name=f"watch {informer.resource}")
             await self._watch_kinds(tasks, self._capabilities or await self._discover())
             self._kinds_known.set()
@@ -142,6 +154,8 @@ class Operator:
     async def synced(self) -> None:
         """Waits until the caches have been filled once."""
         await self.cluster.synced()
+        for informer in self.benchmark_caches.informers():
+            await informer.synced()
         await self._kinds_known.wait()
 
     async def lead(self) -> None:
@@ -178,6 +192,8 @@ class Operator:
             self.reports.enqueue(Key("", key.name))
         for key in self.cluster.accelerators.keys():  # noqa: SIM118 - a method of informers
             self.accelerators.enqueue(key)
+        for key in self.benchmark_caches.benchmarks.keys():  # noqa: SIM118 - a method of informers
+            self.benchmarks.enqueue(key)
 
     # -- kinds that a cluster may lack --------------------------------------------------------
 
@@ -230,6 +246,8 @@ class Operator:
         cluster.reports.add_handler(self._report_changed)
         cluster.nodes.add_handler(self._node_changed)
         cluster.config.add_handler(self._config_changed)
+        # After a new term of leadership it is another controller that is woken.
+        self.benchmark_caches.connect(cluster.services, lambda key: self.benchmarks.enqueue(key))
 
     def _service_changed(self, _event: str, old: Any, new: Any) -> None:
         self.services.enqueue((new or old).key)

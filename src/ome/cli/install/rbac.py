@@ -108,6 +108,20 @@ OPERATOR_CLUSTER: Final = (
         ("get", *READ),
     ),
     Rule("the last words of a crashed engine", "", ("pods/log",), ("get",)),
+    Rule(
+        "benchmarks; patch lets go of a finalizer of the earlier manager",
+        _OME,
+        ("benchmarkjobs",),
+        ("list", "watch", "patch"),
+    ),
+    Rule("how far benchmarks are", _OME, ("benchmarkjobs/status",), ("update",)),
+    Rule(
+        "Jobs of benchmarks name them as owners that can't go before them",
+        _OME,
+        ("benchmarkjobs/finalizers",),
+        ("update",),
+    ),
+    Rule("children: the Jobs of benchmarks", "batch", ("jobs",), CHILD),
     Rule("which nodes live", "", ("nodes",), READ),
     Rule("telling people what happened", "", ("events",), ("create", "patch")),
     Rule(
