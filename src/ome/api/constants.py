@@ -127,6 +127,8 @@ A_HOLD_ROLLOUT: Final = "ome.io/hold-rollout"
 """On a service: ``"true"`` keeps its live pod template although a shared input changed."""
 A_INPUT_HASH: Final = "ome.io/template-input-hash"
 """On a child: hash of the inputs of its pod template. Same inputs keep the live template."""
+A_CREATED_FROM: Final = "ome.io/created-from"
+"""On a child, from its creation to its first change: digest of the object it was made from."""
 
 NOT_PROPAGATED_ANNOTATIONS: Final = frozenset(
     {A_KNATIVE_MIN_SCALE, A_KNATIVE_MAX_SCALE, A_STORAGE_SOURCE_URI, A_LAST_APPLIED}

@@ -44,7 +44,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ome.controllers.operator")
 
-SERVICE_WORKERS = 8
+SERVICE_WORKERS = 16
+"""They wait for the API server most of the time."""
+GATHER_SECONDS = 0.05
+"""Changes of children come in bursts: so long they are gathered before the service is looked at."""
 QUIET_SECONDS = 1.0
 """How long changes of nodes and pods are gathered before accelerator classes are looked at."""
 KINDS_SECONDS = 10.0
@@ -271,7 +274,7 @@ class Operator:
 
     def _child_changed(self, _event: str, old: Any, new: Any) -> None:
         for key in self.cluster.services_of_label(service_of(new or old)):
-            self.services.enqueue(key)
+            self.services.enqueue_after(key, GATHER_SECONDS)
 
     def _model_changed(self, kind: str) -> Callable[[str, Any, Any], None]:
         def changed(_event: str, old: Any, new: Any) -> None:
