@@ -21,13 +21,10 @@ MODELS = "BaseModel ClusterBaseModel"
 ALL = f"{MODELS} FineTunedWeight"
 STORAGE = "spec.storage"
 CARD = "fine-tuned weights in lists for people (ome, console)"
-KEEPING = "fine-tuned weights kept on nodes"
 
 OPEN_PLACES = (
     Open("FineTunedWeight", r"spec\.displayName", CARD),
-    Open("FineTunedWeight", r"spec\.storage\.(nodeSelector|nodeAffinity|downloadPolicy)", KEEPING),
     Open("FineTunedWeight", r"spec\.trainingJobRef\..*", "training jobs"),
-    Open("FineTunedWeight", r"status\..*", "FineTunedWeight controller"),
 )
 
 
@@ -70,16 +67,16 @@ def _storage() -> Iterator[Case]:
     )  # fmt: skip
     yield from case(MODELS, f"{STORAGE}.key", "hub-token", lambda s: s.target.secret)
     yield from case(
-        MODELS, f"{STORAGE}.nodeSelector", {"pool": "gpu"}, lambda s: s.wanted_here,
+        ALL, f"{STORAGE}.nodeSelector", {"pool": "gpu"}, lambda s: s.wanted_here,
         expected=False,
     )  # fmt: skip
     yield from case(
-        MODELS, f"{STORAGE}.nodeAffinity",
+        ALL, f"{STORAGE}.nodeAffinity",
         {"requiredDuringSchedulingIgnoredDuringExecution": TERM},
         lambda s: s.wanted_here, expected=False,
     )  # fmt: skip
     yield from case(
-        MODELS, f"{STORAGE}.downloadPolicy", "ReuseIfExists", lambda s: s.target.reuse,
+        ALL, f"{STORAGE}.downloadPolicy", "ReuseIfExists", lambda s: s.target.reuse,
         expected=True,
     )  # fmt: skip
 

@@ -20,12 +20,13 @@ from ome.api import external as x
 from ome.api.constants import A_INPUT_HASH
 from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Object
-from ome.controllers.models import Models
+from ome.controllers.models import status_of
 from ome.controllers.modelstate import ModelState
 from ome.rendering.statusinput import Answer
 
 KIND = "InferenceService"
 MODELS = "BaseModel ClusterBaseModel"
+KEPT = f"{MODELS} FineTunedWeight"
 COMPONENT = "status.components{}"
 LOADED = "status.modelStatus"
 UP: Object = {
@@ -295,8 +296,7 @@ def _model_status() -> Iterator[Case]:
 
 def model_status(seen: Seen) -> Object:
     """The status that the controller of models writes."""
-    controller = Models(seen.world.kind, None, None, None)  # type: ignore[arg-type]
-    return controller._status(seen.world.model, seen.world.state or ModelState())
+    return status_of(seen.subject, seen.world.state or ModelState(), now=NOW)
 
 
 def _models() -> Iterator[Case]:
@@ -332,7 +332,7 @@ def _models() -> Iterator[Case]:
         ("nodesPending", ["n1"], arriving),
         ("message", "on 1 node", ready),
     ):
-        yield from written(MODELS, f"status.{name}", expected, at(name), change)
+        yield from written(KEPT, f"status.{name}", expected, at(name), change)
     for name, expected_ in (
         ("phase", "downloading"),
         ("percent", 25),
@@ -344,33 +344,33 @@ def _models() -> Iterator[Case]:
         ("node", "n1"),
     ):
         yield from written(
-            MODELS, f"status.progress.{name}", expected_, at("progress", name), arriving
+            KEPT, f"status.progress.{name}", expected_, at("progress", name), arriving
         )
 
     def edited(world: World) -> None:
-        world.model["metadata"]["generation"] = 7
+        world.subject["metadata"]["generation"] = 7
 
-    yield from written(MODELS, "status.observedGeneration", 7, at("observedGeneration"), edited)
+    yield from written(KEPT, "status.observedGeneration", 7, at("observedGeneration"), edited)
     for name, value in (("status", "True"), ("reason", "OnNode"), ("message", "on 1 node")):
         yield from written(
-            MODELS, f"status.conditions[].{name}", value, at("conditions", 0, name), ready
+            KEPT, f"status.conditions[].{name}", value, at("conditions", 0, name), ready
         )
 
     def since_yesterday(world: World) -> None:
         entry = {"type": "Ready", "status": "False", "lastTransitionTime": EARLIER}
-        world.model["status"] = {"conditions": [entry]}
+        world.subject["status"] = {"conditions": [entry]}
 
     def somebody_elses(world: World) -> None:
         entry = {"type": "Own", "status": "True", "severity": "Info", "observedGeneration": 4}
-        world.model["status"] = {"conditions": [{**entry, "lastTransitionTime": NOW}]}
+        world.subject["status"] = {"conditions": [{**entry, "lastTransitionTime": NOW}]}
 
     yield from written(
-        MODELS, "status.conditions[].lastTransitionTime", EARLIER,
+        KEPT, "status.conditions[].lastTransitionTime", EARLIER,
         at("conditions", 0, "lastTransitionTime"), since_yesterday,
     )  # fmt: skip
     for name, value in (("type", "Own"), ("severity", "Info"), ("observedGeneration", 4)):
         yield from written(
-            MODELS, f"status.conditions[].{name}", value, at("conditions", 0, name),
+            KEPT, f"status.conditions[].{name}", value, at("conditions", 0, name),
             somebody_elses,
         )  # fmt: skip
     yield from case(
@@ -378,3 +378,9 @@ def _models() -> Iterator[Case]:
         lambda s: (model_status(s)["lifecycle"], "is deprecated" in s.notes),
         expected=("Deprecated", True),
     )  # fmt: skip
+    yield from case(
+        "FineTunedWeight",
+        "status.lifecycle",
+        "Deprecated",
+        lambda s: model_status(s)["lifecycle"],
+    )

@@ -336,12 +336,17 @@ class Seen:
     # -- the node ------------------------------------------------------------------------------
 
     @property
+    def _kept(self) -> Object:
+        """What the node is to keep: the model, or the weights that a case is about."""
+        return self.subject if self.world.kind == "FineTunedWeight" else self.world.model
+
+    @property
     def wanted_here(self) -> bool:
-        return wanted_here(self.world.model, self.world.node)
+        return wanted_here(self._kept, self.world.node)
 
     @property
     def target(self) -> Target:
-        return target_of(self.world.model, PathMap({"/raid/models": Path("/srv/models")}))
+        return target_of(self._kept, PathMap({"/raid/models": Path("/srv/models")}))
 
     @property
     def filled(self) -> Object:

@@ -101,6 +101,10 @@ def _places(spec: Mapping[str, Any]) -> Iterator[FieldError]:
             yield FieldError(path, f"{what}; use one of {forms}")
 
 
+_ONLY_OF_MODELS = ("path", "schemaPath", "nodeSelector", "nodeAffinity", "downloadPolicy")
+"""Of the type that models share: where nodes keep files, which a benchmark does not ask for."""
+
+
 def benchmark_warnings(obj: Object, old: Object | None) -> list[str]:
     """What is stored although it can't come to a good end as it is, or has no effect."""
     spec = obj.get("spec") or {}
@@ -125,6 +129,12 @@ def benchmark_warnings(obj: Object, old: Object | None) -> list[str]:
             f"it; put it into a Secret as {storage.SECRET_PARAMETERS[name]} and name that in "
             "spec.outputLocation.key"
         )
+    found += [
+        f"spec.{place}.{name} has no effect in a benchmark, which keeps no files on nodes"
+        for place in ("dataset", "outputLocation")
+        for name in _ONLY_OF_MODELS
+        if (spec.get(place) or {}).get(name)
+    ]
     if old is not None and (old.get("status") or {}).get("startTime"):
         found.append("the benchmark has begun and stays what it was; delete and create it anew")
     return found

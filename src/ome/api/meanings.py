@@ -143,6 +143,8 @@ ANNOTATIONS: Final = (
             "How long the gateway holds a request until a replica is there; as `10m` or `90s`."),
     Meaning(c.A_VERIFY, _MODEL, "you, or `ome model verify`",
             "Every node that has the model reads all of its bytes again, once for each new value."),
+    Meaning(c.A_CREATED_FROM, "children", _OME,
+            "What the object was created from; gone with its first change."),
     Meaning(c.A_RAY_UNAVAILABLE_SINCE, "RayCluster", _OME,
             "Since when the engine has not answered; after a while the cluster is made anew."),
     Meaning(c.A_NODE_NAME, "node's ConfigMap of models", _AGENT, "The node's full name."),

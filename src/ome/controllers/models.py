@@ -136,30 +136,7 @@ class Models:
     # -- status -------------------------------------------------------------------------------
 
     def _status(self, model: Object, state: ModelState) -> Object:
-        old = model.get("status") or {}
-        claim = _claim(model)
-        status: Object = {}
-        if old.get("lifecycle"):
-            status["lifecycle"] = old["lifecycle"]
-        status["state"] = "Ready" if claim else state.state
-        status["nodesReady"] = list(state.ready)
-        status["nodesFailed"] = sorted(state.failed)
-        status["nodesPending"] = sorted(state.pending)
-        status["message"] = claim or self._missing_base(model) or state.sentence
-        progress = _progress(state)
-        if progress:
-            status["progress"] = progress
-        status["observedGeneration"] = metadata(model).get("generation", 0)
-        ready = "True" if status["state"] == "Ready" else "False"
-        status["conditions"] = cond.set_condition(
-            _nodes_failed(cond.remove(old.get("conditions"), IN_USE), state),
-            cond.READY,
-            ready,  # type: ignore[arg-type]
-            {"Ready": "OnNode", "Failed": "Failed"}.get(status["state"], "InTransit"),
-            status["message"],
-            now=_now(),
-        )
-        return status
+        return status_of(model, state, self._missing_base(model), now=_now())
 
     def _missing_base(self, model: Object) -> str:
         """What fine-tuned weights wait for before any node takes them."""
@@ -311,6 +288,34 @@ async def drop_report(client: Client, cluster: Cluster, node: Key) -> None:
         await client.delete(r.CONFIG_MAPS, node.name, cluster.namespace)
     except NotFound:
         return
+
+
+def status_of(model: Object, state: ModelState, waits_for: str = "", *, now: str) -> Object:
+    """The status of a model or of weights. ``waits_for`` is what is missing before any node."""
+    old = model.get("status") or {}
+    claim = _claim(model)
+    status: Object = {}
+    if old.get("lifecycle"):
+        status["lifecycle"] = old["lifecycle"]
+    status["state"] = "Ready" if claim else state.state
+    status["nodesReady"] = list(state.ready)
+    status["nodesFailed"] = sorted(state.failed)
+    status["nodesPending"] = sorted(state.pending)
+    status["message"] = claim or waits_for or state.sentence
+    progress = _progress(state)
+    if progress:
+        status["progress"] = progress
+    status["observedGeneration"] = metadata(model).get("generation", 0)
+    ready = "True" if status["state"] == "Ready" else "False"
+    status["conditions"] = cond.set_condition(
+        _nodes_failed(cond.remove(old.get("conditions"), IN_USE), state),
+        cond.READY,
+        ready,  # type: ignore[arg-type]
+        {"Ready": "OnNode", "Failed": "Failed"}.get(status["state"], "InTransit"),
+        status["message"],
+        now=now,
+    )
+    return status
 
 
 def _claim(model: Object) -> str:
