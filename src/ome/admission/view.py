@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from ome.api import constants as c
 from ome.apimachinery.objects import Object, Resource
@@ -18,7 +18,6 @@ class View(Protocol):
     def list(self, resource: Resource, namespace: str = "") -> list[Object]: ...
 
 
-@runtime_checkable
 class CompiledView(Protocol):
     """A view that has the runtimes ready for selection, because it is asked again and again."""
 
