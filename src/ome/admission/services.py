@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from ome.admission.templates import ephemeral_errors
+from ome.admission.templates import ephemeral_errors, quantity_errors
 from ome.admission.view import View
 from ome.api import constants as c
 from ome.api import names
@@ -47,6 +47,7 @@ def service_errors(obj: Object) -> list[FieldError]:
     if keda:
         found += _keda_annotations(annotations)
     found += _keda(spec.get("kedaConfig"), "spec.kedaConfig")
+    found += quantity_errors(spec, "spec")
     for component in c.COMPONENTS:
         if spec.get(component) is not None:
             found += _component(spec[component], f"spec.{component}")
