@@ -27,6 +27,7 @@ class Site(Protocol):
     async def restore_definition(self, name: str) -> None: ...
     async def deny_deployments(self, why: str) -> None: ...
     async def allow_deployments(self) -> None: ...
+    async def pass_deadline(self, deployment: str) -> None: ...
     async def lose_node_of_pod(self) -> None: ...
     async def delete_pods(self) -> None: ...
 
@@ -129,9 +130,8 @@ async def _late_model(site: Site) -> None:
     await site.report("BaseModel", "late", "Ready")
 
 
-async def _short_deadline(site: Site) -> None:
-    """Two seconds instead of ten minutes."""
-    await site.patch(r.DEPLOYMENTS, "chat-engine", {"spec": {"progressDeadlineSeconds": 2}})
+async def _ten_minutes_later(site: Site) -> None:
+    await site.pass_deadline("chat-engine")
 
 
 async def _take_keda_away(site: Site) -> None:
@@ -265,7 +265,7 @@ FAILURES: dict[str, Failure] = {
     ),
     "no accelerator fits": Failure(
         "NoAcceleratorFits",
-        ("failing-small", "40", "What to do: relax the constraints"),
+        ("failing-small", "40", "What to do: failing-small would fit with minMemory: 40"),
         spec={
             "runtime": {"name": "choosy", "kind": "ServingRuntime"},
             "acceleratorSelector": {"policy": "BestFit", "constraints": {"minMemory": 80}},
@@ -322,7 +322,7 @@ FAILURES: dict[str, Failure] = {
         "NotReadyInTime",
         ("is not ready", "longer than", "What to do: see its log and its readiness probe"),
         engine=behaving("never-ready"),
-        after=_short_deadline,
+        after=_ten_minutes_later,
         patches=_service(engine=_CURED),
         transition="InProgress",
     ),
@@ -385,13 +385,7 @@ FAILURES: dict[str, Failure] = {
                 storage={"storageUri": "pvc://styles/style", "path": "/mnt/style"},
             ),
         ),
-        patches=(
-            (
-                o.FINE_TUNED_WEIGHTS,
-                "style",
-                {"spec": {"baseModelRef": {"name": "failing-tiny"}}},
-            ),
-        ),
+        patches=_service(model={"fineTunedWeights": None}),
         failure="FineTuneWeightLoadFailed",
     ),
     "router without RBAC": Failure(

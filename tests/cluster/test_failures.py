@@ -202,6 +202,34 @@ class Site:
         self.kubectl.run(
             "patch", "node", node, "--subresource=status", "--type=strategic", "-p", patch
         )
+        # The node controller does this where a node stops renewing its lease.
+        conditions = [{"type": "Ready", "status": "False", "reason": "NodeNotReady"}]
+        patch = json.dumps({"status": {"conditions": conditions}})
+        name = pod["metadata"]["name"]
+        self.kubectl.run(
+            "patch", "pod", name, "--subresource=status", "--type=strategic", "-p", patch
+        )
+
+    async def pass_deadline(self, deployment: str) -> None:
+        """Writes what the Deployment controller will find ten minutes later, and keep."""
+
+        async def progressing() -> Object | None:
+            live = await self.client.get(r.DEPLOYMENTS, deployment, self.namespace)
+            return live if condition(live, "Progressing") else None
+
+        live = await until(f"{deployment} is looked at", progressing)
+        late = {"status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"}
+        conditions = [
+            {**entry, **late} if entry["type"] == "Progressing" else entry
+            for entry in live["status"]["conditions"]
+        ]
+        await self.client.patch(
+            r.DEPLOYMENTS,
+            deployment,
+            {"status": {"conditions": conditions}},
+            namespace=self.namespace,
+            subresource="status",
+        )
 
     async def find_node(self, node: str) -> None:
         found = {"metadata": {"annotations": {"bed.ome.io/lost": None}}}

@@ -123,7 +123,10 @@ async def test_a_failure_is_named_with_its_remedy_and_cured(machine: Machine, na
         message = (condition(found, "Ready") or {}).get("message") or ""
         return found if all(word in message for word in case.words) else None
 
-    await home.until(f"all of {case.words}", told)
+    try:
+        await home.until(f"all of {case.words}", told)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; {condition(found, 'Ready')}") from None
     state = found["status"]["modelStatus"]
     assert state["transitionStatus"] == case.transition
     assert (state.get("lastFailureInfo") or {}).get("reason", "") == case.failure

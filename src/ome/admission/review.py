@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ome.admission.accelerators import accelerator_errors, accelerator_warnings
-from ome.admission.benchmarks import benchmark_errors
+from ome.admission.benchmarks import benchmark_errors, benchmark_warnings
 from ome.admission.defaulting import default_service
 from ome.admission.models import model_errors, model_warnings
 from ome.admission.pods import concerns, mutate_pod
@@ -168,4 +168,6 @@ def _warnings(resource: Resource, obj: Object, old: Object | None, view: View) -
         return model_warnings(obj, old)
     if resource.plural == o.ACCELERATOR_CLASSES.plural:
         return accelerator_warnings(obj)
+    if resource.plural == o.BENCHMARK_JOBS.plural:
+        return benchmark_warnings(obj, old)
     return []

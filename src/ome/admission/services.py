@@ -175,7 +175,7 @@ def _component(part: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     size = (part.get("worker") or {}).get("size")
     counts = (("minReplicas", low), ("maxReplicas", high), ("worker.size", size))
     for field, count in counts:
-        if isinstance(count, int) and count < 0 and field != "worker.size":
+        if isinstance(count, int) and count < 0:
             yield FieldError(f"{path}.{field}", f"{count} must not be negative")
         if isinstance(count, int | float) and count > _MOST:
             yield FieldError(f"{path}.{field}", f"{count} is more than Kubernetes counts ({_MOST})")
@@ -193,9 +193,6 @@ def _component(part: Mapping[str, Any], path: str) -> Iterator[FieldError]:
             "FieldValueForbidden",
         )
     yield from ephemeral_errors(part, path)
-    worker = part.get("worker")
-    if worker and isinstance(worker.get("size"), int) and worker["size"] <= 0:
-        yield FieldError(f"{path}.worker.size", f"{worker['size']} must be at least 1")
     yield from _keda(part.get("kedaConfig"), f"{path}.kedaConfig")
 
 

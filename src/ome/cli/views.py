@@ -99,6 +99,8 @@ def why(obj: Object) -> str:
     if ready is None:
         return "not looked at yet"
     pending = condition(obj, "UpdatePending") or {}
+    if ready.get("reason") == "UpdateFailing":
+        return str(ready.get("message"))
     if ready.get("status") == "True":
         return str(pending.get("message") or "") if pending.get("status") == "True" else ""
     return str(ready.get("message") or ready.get("reason") or "")

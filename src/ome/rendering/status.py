@@ -325,6 +325,8 @@ def _ready(
         message = "; ".join(rolling) or (engine.message if engine else "")
         at_zero = engine is not None and engine.reason == "ScaledToZero"
         reason = "RollingUpdate" if rolling else "ScaledToZero" if at_zero else "Serving"
+        if any(verdict.reason == "UpdateFailing" for verdict in verdicts.values()):
+            reason = "UpdateFailing"
         if given.rendered is not None and given.rendered.pending:
             message = f"{message}; {'; '.join(given.rendered.pending)}"
     setter.set(cond.READY, status, reason, message)

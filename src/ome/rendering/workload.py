@@ -31,6 +31,7 @@ _ROOM_REMEDIES = (
     ("Insufficient ", "ask for less in resources of the runner, free some, or add nodes"),
     ("untolerated taint", "give the component a toleration for the taint, or take the taint away"),
     ("unbound immediate PersistentVolumeClaims", "see why the claim is not bound"),
+    ("persistentvolumeclaim", "create the claim, or correct the storage URI that names it"),
 )
 """What helps, by the scheduler's words; the first that is in them counts."""
 _REFUSED_REMEDY = "correct what the message names, in the service, the runtime or the namespace"
@@ -109,9 +110,10 @@ def judge(
         if not state.rolling:
             return Verdict("True", "Available", message)
         message = f"{message}; an update rolls, {state.updated} of {wanted} {unit} have it"
-        if finding is not None:
-            message = f"{message}: {finding.message}"
-        return Verdict("True", "RollingUpdate", message, True, finding.failure if finding else None)
+        if finding is None:
+            return Verdict("True", "RollingUpdate", message, True)
+        reason = "UpdateFailing" if finding.rank < _SLOW else "RollingUpdate"
+        return Verdict("True", reason, f"{message}: {finding.message}", True, finding.failure)
     if finding is None and state.says is not None:
         reason, message = _known(state.says[0], "NotReady"), state.says[1]
         finding = _Finding(9, reason, f"the {component} is not available yet: {message}")

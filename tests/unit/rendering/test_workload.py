@@ -48,7 +48,7 @@ def test_enough_replicas_is_true_and_says_how_many() -> None:
 def test_a_roll_stays_true_and_names_what_holds_it_up() -> None:
     live = deployment(available=1, updated=1, total=2)
     found = verdict(live, pod(waiting("ImagePullBackOff", "no such image")), pod(running, "old"))
-    assert (found.status, found.reason, found.rolling) == ("True", "RollingUpdate", True)
+    assert (found.status, found.reason, found.rolling) == ("True", "UpdateFailing", True)
     assert "no such image" in found.message
 
 
