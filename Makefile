@@ -5,7 +5,7 @@ BIN   := $(VENV)/bin
 UV    ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test contract lint format lock test-cluster test-emulators bench clean
+.PHONY: soak bench-admission help setup quickstart test contract lint format lock test-cluster test-emulators bench clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ test-cluster: $(VENV)/.dev  ## tests against a real kube-apiserver (builds it wi
 	@command -v go >/dev/null || { echo "error: THE CLUSTER TIER DID NOT RUN: it builds a real control plane from Go modules, and there is no go on PATH. Install Go 1.24 or newer." >&2; exit 1; }
 	@$(BIN)/python -m tests.cluster.bed.build
 	@exec $(BIN)/python -m pytest tests/cluster $(ARGS)
+
+soak: $(VENV)/.dev  ## 100,000 fuzzed objects, at most 40 minutes; ARGS="--seed 7 --count 5000"
+	@exec $(BIN)/python -m tests.fuzz.soak --state .soak.json --write $(ARGS)
+
+bench-admission: $(VENV)/.dev  ## how long reviews take, in process and over TLS; ARGS=--write keeps it
+	@exec $(BIN)/python benchmarks/admission.py $(ARGS)
 
 test-emulators: $(VENV)/.dev  ## storages against all emulators, Azure's and Google's too (needs npm and go)
 	@for tool in npm go; do command -v $$tool >/dev/null || { echo "error: THE EMULATOR TIER DID NOT RUN: it needs $$tool, and there is none on PATH." >&2; exit 1; }; done

@@ -1,19 +1,22 @@
 """How long reviewing takes: one InferenceService in process, and the webhook over TLS on loopback.
 
-Run: ``PYTHONPATH=src python benchmarks/admission.py [requests] [runtimes]``. Prints JSON; with
-``--write`` it also goes to ``benchmarks/results/admission.json``. The webhook is asked by another
-process over one kept connection, as an API server does, one review after the other and then by
-eight connections at once. The service names a model and no runtime, so that every review chooses
-among all runtimes; half of the requests are refused for three reasons.
+Run: ``make bench-admission``, or ``PYTHONPATH=src python benchmarks/admission.py [requests]
+[runtimes]``. Prints JSON; with ``--write`` it also goes to ``benchmarks/results/admission.json``.
+The webhook is asked by another process over one kept connection, as an API server does, one review
+after the other, and then by eight connections at once. The service names a model and no runtime, so
+that every review chooses among all runtimes; half of the requests are refused for three reasons.
 
-``floor`` is an empty request to the same server over the same connection: what the machine and HTTP
-cost at that moment. Targets: under 1 ms in process (median), under 5 ms at the 99th percentile over
-loopback.
+``echo`` is a server of a few lines on the same event loop that sends back what it gets, over TLS
+and a kept connection of the same kind: what machine, TLS and event loop cost at that very moment,
+because the requests are made in turn, echo, validate, default, echo and so on. On a busy machine
+its 99th percentile says how much of the webhook's is not the webhook's. Targets: under 1 ms in
+process (median), under 5 ms at the 99th percentile over loopback.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import platform
@@ -40,6 +43,7 @@ VALIDATOR = next(h for h in HOOKS if h.resource is o.INFERENCE_SERVICES and not 
 ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Gemma2ForCausalLM")
 MODELS = 200
 CONCURRENT = 8
+WARM_UP = 200
 
 
 class Cache:
@@ -174,7 +178,7 @@ def in_process(found: CachedView, count: int) -> dict[str, float]:
 
 
 async def over_tls(found: CachedView, count: int) -> dict[str, Any]:
-    from ome.admission.webhook import WebhookServer
+    from ome.admission.webhook import WebhookServer, load_identity
 
     data = pki.renew({}, ["127.0.0.1"], datetime.now(UTC), pki.Lifetimes())
     assert data is not None
@@ -182,65 +186,110 @@ async def over_tls(found: CachedView, count: int) -> dict[str, Any]:
     server = WebhookServer(OmeAdmission(), found)
     await server.start("127.0.0.1")
     server.use(identity.certificate, identity.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load_identity(context, identity.certificate, identity.key)
+    echo = await asyncio.start_server(_echo, "127.0.0.1", 0, ssl=context)
+    gc.collect()
+    gc.freeze()  # as the operator does when its caches are full
     with tempfile.NamedTemporaryFile(suffix=".pem") as trust:
         trust.write(identity.authorities)
         trust.flush()
+        ports = (str(server.port), str(echo.sockets[0].getsockname()[1]))
         client = await asyncio.create_subprocess_exec(
-            *(sys.executable, __file__, "--client", str(server.port), trust.name, str(count)),
+            *(sys.executable, __file__, "--client", *ports, trust.name, str(count)),
             stdout=subprocess.PIPE,
         )
         out, _ = await client.communicate()
+    echo.close()
     await server.stop()
     assert client.returncode == 0
     result: dict[str, Any] = json.loads(out)
     return result
 
 
-async def client(port: int, trust: str, count: int) -> None:
-    import aiohttp
+async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Four bytes that say how many follow, and those; the same goes back."""
+    try:
+        while True:
+            size = await reader.readexactly(4)
+            writer.write(size + await reader.readexactly(int.from_bytes(size)))
+    except asyncio.IncompleteReadError:
+        writer.close()
 
-    context = ssl.create_default_context(cafile=trust)
-    connector = aiohttp.TCPConnector(ssl=context, limit=CONCURRENT)
-    async with aiohttp.ClientSession(connector=connector) as session:
 
-        async def ask(hook: Any, index: int, bad: bool) -> float:
-            body = _review(_service(index, bad=bad))
-            begin = time.perf_counter()
-            url = f"https://127.0.0.1:{port}{hook.path}"
-            async with session.post(url, data=body) as answer:
-                told = await answer.read()
-            taken = time.perf_counter() - begin
-            response = json.loads(told)["response"]
-            assert response["allowed"] is not (bad and hook is VALIDATOR)
-            return taken
+class Connection:
+    """One kept TLS connection; says how long an answer took, in seconds."""
 
-        for index in range(50):  # connections, first decoding of the runtimes
-            await ask(VALIDATOR, index, False)
-        floor = []
-        for _ in range(count):
-            begin = time.perf_counter()
-            async with session.get(f"https://127.0.0.1:{port}/healthz") as answer:
-                await answer.read()
-            floor.append(time.perf_counter() - begin)
-        validated = [await ask(VALIDATOR, i, i % 2 == 1) for i in range(count)]
-        defaulted = [await ask(DEFAULTER, i, False) for i in range(count)]
-        gate = asyncio.Semaphore(CONCURRENT)
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
 
-        async def one(index: int) -> float:
-            async with gate:
-                return await ask(VALIDATOR, index, index % 2 == 1)
+    @classmethod
+    async def open(cls, port: int, trust: str) -> Connection:
+        context = ssl.create_default_context(cafile=trust)
+        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
 
+    async def echo(self, body: bytes) -> float:
         begin = time.perf_counter()
-        crowded = await asyncio.gather(*(one(i) for i in range(count)))
-        rate = count / (time.perf_counter() - begin)
+        self._writer.write(len(body).to_bytes(4) + body)
+        told = await self._reader.readexactly(4 + len(body))
+        taken = time.perf_counter() - begin
+        assert told[4:] == body
+        return taken
+
+    async def post(self, path: str, body: bytes) -> tuple[float, Any]:
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        begin = time.perf_counter()
+        self._writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        size = int(answer.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        told = await self._reader.readexactly(size)
+        taken = time.perf_counter() - begin
+        assert answer.startswith(b"http/1.1 200"), answer
+        return taken, json.loads(told)["response"]
+
+
+async def client(port: int, echo_port: int, trust: str, count: int) -> None:
+    webhook, echo = await Connection.open(port, trust), await Connection.open(echo_port, trust)
+
+    async def ask(connection: Connection, hook: Any, index: int, bad: bool) -> float:
+        taken, response = await connection.post(hook.path, _review(_service(index, bad=bad)))
+        assert response["allowed"] is not (bad and hook is VALIDATOR)
+        return taken
+
+    gc.collect()
+    gc.freeze()
+    echoed: list[float] = []
+    validated: list[float] = []
+    defaulted: list[float] = []
+    for index in range(-WARM_UP, count):
+        body = _review(_service(index, bad=index % 2 == 1))
+        taken = (
+            await echo.echo(body),
+            await ask(webhook, VALIDATOR, index, index % 2 == 1),
+            await ask(webhook, DEFAULTER, index, False),
+        )
+        if index >= 0:
+            for kept, seconds in zip((echoed, validated, defaulted), taken, strict=True):
+                kept.append(seconds)
+
+    async def several(first: int) -> list[float]:
+        connection = await Connection.open(port, trust)
+        return [
+            await ask(connection, VALIDATOR, index, index % 2 == 1)
+            for index in range(first, count, CONCURRENT)
+        ]
+
+    begin = time.perf_counter()
+    crowded = await asyncio.gather(*map(several, range(CONCURRENT)))
+    rate = count / (time.perf_counter() - begin)
     print(
         json.dumps(
             {
-                "floor": _figures(floor),
+                "echo": _figures(echoed),
                 "validate": _figures(validated),
                 "default": _figures(defaulted),
                 f"validate_{CONCURRENT}_at_once": {
-                    **_figures(list(crowded)),
+                    **_figures([seconds for part in crowded for seconds in part]),
                     "reviews_per_second": round(rate),
                 },
             }
@@ -268,7 +317,8 @@ def _review(obj: Object) -> bytes:
 def main() -> None:
     arguments = [a for a in sys.argv[1:] if a != "--write"]
     if arguments[:1] == ["--client"]:
-        asyncio.run(client(int(arguments[1]), arguments[2], int(arguments[3])))
+        port, echo_port, trust, count = arguments[1:]
+        asyncio.run(client(int(port), int(echo_port), trust, int(count)))
         return
     count = int(arguments[0]) if arguments else 2000
     runtimes = int(arguments[1]) if len(arguments) > 1 else 100
@@ -283,14 +333,17 @@ def main() -> None:
         "load_before": [round(value, 1) for value in os.getloadavg()],
         "in_process": in_process(found, count),
         "webhook": asyncio.run(over_tls(found, count)),
+        "load_after": [round(value, 1) for value in os.getloadavg()],
     }
     text = json.dumps(result, indent=2) + "\n"
     print(text, end="")
     if "--write" in sys.argv:
         RESULT.parent.mkdir(exist_ok=True)
         RESULT.write_text(text)
-    met = result["in_process"]["median_ms"] < 1 and result["webhook"]["validate"]["p99_ms"] < 5
-    print("targets met" if met else "TARGETS MISSED")
+    webhook = result["webhook"]
+    met = result["in_process"]["median_ms"] < 1 and webhook["validate"]["p99_ms"] < 5
+    noise = "" if webhook["echo"]["p99_ms"] < 1 else " on a busy machine: look at the echo's p99"
+    print(f"{'targets met' if met else 'TARGETS MISSED'}{noise}", file=sys.stderr)
     sys.exit(0 if met else 1)
 
 

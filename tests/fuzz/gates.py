@@ -121,7 +121,7 @@ class Gates:
     """``await check(case)`` fills the case's findings."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+        self.session = session
         self._admission = OmeAdmission()
         self._around = Around()
 
@@ -257,7 +257,7 @@ class Gates:
     async def _send(self, case: Case, method: str, path: str, media: str) -> tuple[int, Any]:
         body = json.dumps(case.obj).encode()
         with case.stage("api"):
-            async with self._session.request(
+            async with self.session.request(
                 method, f"http://api{path}", data=body, headers={"Content-Type": media}
             ) as response:
                 told = json.loads(await response.read())

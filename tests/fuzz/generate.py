@@ -47,6 +47,7 @@ _BY_NAME: Final[dict[str, tuple[str, ...]]] = {
     "modelType": ("llama", "qwen3"),
     "acceleratorClass": ACCELERATORS,
     "acceleratorClasses": ACCELERATORS,
+    "apiGroup": ("ome.io",),
     "baseModel": MODELS,
     "fineTunedWeights": WEIGHTS,
     "operator": ("Equal", "GreaterThan", "GreaterThanOrEqual", "In", "Exists"),
@@ -126,7 +127,22 @@ class Generator:
                 if part == "status" and pick.random() < 0.8:
                     continue
                 obj[part] = self._value(child, f"{resource.kind}.{part}", part)
+        self._settle(obj["spec"])
         return obj
+
+    def _settle(self, spec: Object) -> None:
+        """What no schema says, and OME's rules do; now and then it is left to them."""
+        if self._pick.random() < 0.1:
+            return
+        if "decoder" in spec:
+            spec.setdefault("engine", {})
+        endpoint = spec.get("endpoint")
+        if isinstance(endpoint, dict) and len(endpoint) != 1:
+            service = {"name": "fixed", "namespace": "default"}
+            spec["endpoint"] = {"inferenceService": service}
+        for part in spec.values():
+            if isinstance(part, dict) and "minAvailable" in part:
+                part.pop("maxUnavailable", None)
 
     def _metadata(self, resource: Resource) -> Object:
         pick = self._pick
@@ -171,7 +187,9 @@ class Generator:
             names += [n for n in _LIKELY.get(path, ()) if pick.random() < 0.75]
             if self._left > 0:
                 most = min(len(node.properties), pick.choice((0, 1, 2, 3, 6)))
-                names += pick.sample(sorted(node.properties), most)
+                chosen = pick.sample(sorted(node.properties), most)
+                unlikely = pick.random() < 0.9  # refused everywhere
+                names += [n for n in chosen if not (unlikely and n == "ephemeralContainers")]
             made = {}
             for name in dict.fromkeys(names):
                 child = node.child(name)
@@ -225,7 +243,7 @@ class Generator:
         return _WORDS
 
     def _integer(self, node: Schema, name: str) -> int:
-        low = node.raw.get("minimum", 0)
+        low = node.raw.get("minimum", int(self._pick.random() < 0.9))
         high = node.raw.get("maximum", 2**31 - 1)
         if name in ("containerPort", "hostPort", "port"):
             return self._pick.choice((80, 8080, 65535))

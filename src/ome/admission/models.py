@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ome.api import storage_uri
+from ome.api.storage_uri import StorageURIError
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object
 from ome.selection.sizes import parse_parameters
-
-_PVC = "pvc://"
-SCHEMES = ("oci", "pvc", "vendor", "hf", "s3", "az", "gs", "github", "local")
 
 
 def model_errors(obj: Object) -> list[FieldError]:
@@ -18,15 +17,11 @@ def model_errors(obj: Object) -> list[FieldError]:
     storage = (obj.get("spec") or {}).get("storage") or {}
     found = []
     uri = str(storage.get("storageUri") or "")
-    scheme, separator, rest = uri.partition("://")
-    if uri and (not separator or scheme not in SCHEMES or not rest):
-        found.append(
-            FieldError(
-                "spec.storage.storageUri",
-                f"{uri!r} is no place that models come from; write for example "
-                f"hf://organisation/model (schemes: {', '.join(SCHEMES)})",
-            )
-        )
+    if uri:
+        try:
+            storage_uri.parse(uri)
+        except StorageURIError as error:
+            found.append(FieldError("spec.storage.storageUri", str(error)))
     path = storage.get("path")
     if path and not is_clean_path(path):
         found.append(

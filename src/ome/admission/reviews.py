@@ -84,7 +84,7 @@ def answer(body: bytes, hook: Hook, admission: OmeAdmission, view: View) -> byte
 def _decode(body: bytes) -> _Review:
     try:
         review = _DECODER.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"this is no AdmissionReview: {error}") from error
     except RecursionError as error:
         raise BadRequest("the object is nested too deeply") from error

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ome.admission.superseded import no_effect
-from ome.admission.templates import ephemeral_errors
+from ome.admission.templates import ephemeral_errors, quantity_errors
 from ome.admission.view import View
 from ome.api import constants as c
 from ome.api import resources as o
@@ -25,6 +25,7 @@ def runtime_errors(obj: Object) -> list[FieldError]:
         *_workers(spec),
         *_node_groups(spec),
         *_ephemeral(spec),
+        *quantity_errors(spec, "spec"),
         *_priorities(spec),
     ]
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from ome.admission.templates import ephemeral_errors
-from ome.admission.view import CompiledView, View
+from ome.admission.templates import ephemeral_errors, quantity_errors
+from ome.admission.view import View
 from ome.api import constants as c
 from ome.api import names
 from ome.api import resources as o
@@ -47,6 +47,7 @@ def service_errors(obj: Object) -> list[FieldError]:
     if keda:
         found += _keda_annotations(annotations)
     found += _keda(spec.get("kedaConfig"), "spec.kedaConfig")
+    found += quantity_errors(spec, "spec")
     for component in c.COMPONENTS:
         if spec.get(component) is not None:
             found += _component(spec[component], f"spec.{component}")
@@ -250,8 +251,10 @@ def _reference_warnings(obj: Object, view: View) -> list[str]:
 
 
 def _runtimes(view: View, namespace: str) -> Sequence[Runtime | Object]:
-    if isinstance(view, CompiledView):
-        return view.runtimes(namespace)
+    compiled = getattr(view, "runtimes", None)  # a CompiledView; isinstance is slow for Protocols
+    if compiled is not None:
+        found: Sequence[Runtime] = compiled(namespace)
+        return found
     return [
         *view.list(o.SERVING_RUNTIMES, namespace),
         *view.list(o.CLUSTER_SERVING_RUNTIMES),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ome.apimachinery import quantity
 from ome.apimachinery.errors import FieldError
 
 HOLDERS = ("leader", "worker", "workerSpec")
@@ -20,3 +21,31 @@ def ephemeral_errors(part: Mapping[str, Any], path: str) -> Iterator[FieldError]
                 "can't be part of a template: Kubernetes refuses it; use kubectl debug",
                 "FieldValueForbidden",
             )
+
+
+def quantity_errors(part: Any, path: str) -> Iterator[FieldError]:
+    """Amounts in ``resources`` that no pod may have.
+
+    The pattern that CRDs give for quantities, Kubernetes' own, accepts a little more than pods do.
+    """
+    if isinstance(part, list):
+        for index, item in enumerate(part):
+            yield from quantity_errors(item, f"{path}[{index}]")
+    elif isinstance(part, dict):
+        for name, inner in part.items():
+            if name == "resources" and isinstance(inner, dict):
+                yield from _amounts(inner, f"{path}.{name}")
+            elif isinstance(inner, dict | list):
+                yield from quantity_errors(inner, f"{path}.{name}")
+
+
+def _amounts(resources: Mapping[str, Any], path: str) -> Iterator[FieldError]:
+    for kind in ("limits", "requests"):
+        given = resources.get(kind)
+        for name, value in given.items() if isinstance(given, dict) else ():
+            if not quantity.is_valid(value):
+                yield FieldError(
+                    f"{path}.{kind}.{name}",
+                    f"{value!r} is no amount that Kubernetes reads; write for example 500m, 4 or "
+                    "1.5Gi",
+                )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from ome.api import constants as c
 from ome.api.config import InferenceServiceConfig
@@ -18,7 +18,6 @@ class View(Protocol):
     def list(self, resource: Resource, namespace: str = "") -> list[Object]: ...
 
 
-@runtime_checkable
 class CompiledView(Protocol):
     """A view that has the runtimes ready for selection, because it is asked again and again."""
 
@@ -27,7 +26,6 @@ class CompiledView(Protocol):
         ...
 
 
-@runtime_checkable
 class ConfiguredView(Protocol):
     """A view that follows the operator's configuration and remembers what was last good."""
 
@@ -37,7 +35,9 @@ class ConfiguredView(Protocol):
 def configuration(view: View, namespace: str) -> InferenceServiceConfig:
     """The operator's configuration; what of it can't be read is as the view knew it last, or the
     default. A typo in it must not refuse people's objects; the operator reports it."""
-    if isinstance(view, ConfiguredView):
-        return view.configuration()
+    known = getattr(view, "configuration", None)  # isinstance is slow for Protocols
+    if known is not None:
+        found: InferenceServiceConfig = known()
+        return found
     config_map = view.get(CONFIG_MAPS, namespace, c.INFERENCE_SERVICE_CONFIG) or {}
     return InferenceServiceConfig.from_config_map(config_map.get("data"))[0]

@@ -91,6 +91,8 @@ class _Kind:
         self._cache = cache
         self._decoded: dict[Key, Object] = {}
         self._compiled: dict[Key, Runtime | None] = {}
+        self._lists: dict[str, Sequence[Runtime]] = {}
+        """By namespace, until something changes: most reviews ask for the same list."""
         cache.add_handler(self._forget)
 
     def get(self, key: Key) -> Object | None:
@@ -107,6 +109,9 @@ class _Kind:
 
     def compiled(self, namespace: str) -> Sequence[Runtime]:
         """Of a kind of runtimes. One that can't be read harms nobody but itself."""
+        known = self._lists.get(namespace)
+        if known is not None:
+            return known
         found = []
         for key in self._cache.keys(namespace):
             if key not in self._compiled:
@@ -114,6 +119,7 @@ class _Kind:
             runtime = self._compiled[key]
             if runtime is not None:
                 found.append(runtime)
+        self._lists[namespace] = found
         return found
 
     def _compile(self, key: Key) -> Runtime | None:
@@ -128,3 +134,4 @@ class _Kind:
         key = (new if new is not None else old).key
         self._decoded.pop(key, None)
         self._compiled.pop(key, None)
+        self._lists.clear()

@@ -20,6 +20,9 @@ from typing import Any
 
 from ome.apimachinery.objects import Object
 
+_LONGEST_NAME = 300
+"""Names have 253 characters at most; one that is refused may have any number."""
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -172,6 +175,7 @@ class Invalid(StatusError):  # noqa: N818
     def of(cls, kind: str, name: str, problems: Iterable[FieldError], group: str = "") -> Invalid:
         """All problems of one object in one error."""
         listed = list(problems)
+        name = one_line(name, _LONGEST_NAME)
         text = "; ".join(str(p) for p in listed)
         if len(listed) > 1:
             text = f"[{', '.join(str(p) for p in listed)}]"

@@ -17,6 +17,7 @@ API server that is too old.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import re
@@ -216,6 +217,9 @@ class _Replica:
         await self._operator.synced()
         if self._webhooks is not None:
             await self._webhooks.synced()
+        # The caches stay; collections need not walk them while a review waits.
+        gc.collect()
+        gc.freeze()
         while True:
             if rival := self._webhooks.rival() if self._webhooks is not None else "":
                 log.error("not acting: %s", rival)

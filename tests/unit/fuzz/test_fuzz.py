@@ -28,7 +28,7 @@ async def test_no_object_makes_anything_fail() -> None:
     assert not run.found, "\n".join(shown)
     # Were most objects refused for one reason, or none, the rest would prove little.
     assert run.next >= OBJECTS // 2, f"only {run.next} objects in {SECONDS} s"
-    assert run.intact_accepted > 0.7 * run.intact
+    assert run.intact_accepted > 0.6 * run.intact
     assert run.refused > 0.25 * run.next
     assert run.children > run.next
     assert run.slow <= 0.02 * run.next, run.slowest

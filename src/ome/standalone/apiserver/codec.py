@@ -7,6 +7,7 @@ unbounded memory or stack. Numbers that JSON can't carry, YAML aliases and tags 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import msgspec
@@ -33,6 +34,8 @@ class TooLarge(StatusError):  # noqa: N818 - reads as the state it reports
 def _number(text: str) -> int | float:
     """A number with a point or an exponent; whole ones are stored and shown without, as Go does."""
     value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("a number is out of range")
     return int(value) if value.is_integer() and abs(value) < 1e21 else value
 
 
