@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from ome.admission.templates import ephemeral_errors
 from ome.admission.view import CompiledView, View
 from ome.api import constants as c
 from ome.api import names
 from ome.api import resources as o
+from ome.api.references import foreign
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object, annotations_of, metadata
 from ome.selection import Runtime, SelectionInput, select_runtime
@@ -38,6 +40,7 @@ def service_errors(obj: Object) -> list[FieldError]:
         )
     annotations = annotations_of(obj)
     spec = obj.get("spec") or {}
+    found += [FieldError(*wrong, "FieldValueNotSupported") for wrong in foreign(spec)]
     found += _scaling_annotations(annotations)
     keda = annotations.get(c.A_AUTOSCALER_CLASS) == c.AUTOSCALER_KEDA
     if keda:
@@ -176,17 +179,7 @@ def _component(part: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     canary = part.get("canaryTrafficPercent")
     if isinstance(canary, int) and not 0 <= canary <= 100:
         yield FieldError(f"{path}.canaryTrafficPercent", f"{canary} must be from 0 to 100")
-    for holder, where in (
-        (part, path),
-        (part.get("leader"), f"{path}.leader"),
-        (part.get("worker"), f"{path}.worker"),
-    ):
-        if holder and holder.get("ephemeralContainers"):
-            yield FieldError(
-                f"{where}.ephemeralContainers",
-                "can't be part of a template: Kubernetes refuses it; use kubectl debug",
-                "FieldValueForbidden",
-            )
+    yield from ephemeral_errors(part, path)
     worker = part.get("worker")
     if worker and isinstance(worker.get("size"), int) and worker["size"] <= 0:
         yield FieldError(f"{path}.worker.size", f"{worker['size']} must be at least 1")

@@ -41,7 +41,7 @@ class Condition(Lens, frozen=True, kw_only=True, rename="camel"):
 
 
 class ModelProgress(Lens, frozen=True, kw_only=True, rename="camel"):
-    """How far the slowest node is."""
+    """How far the node is that has most of it."""
 
     phase: Annotated[
         str | None,

@@ -13,6 +13,7 @@ from ome.artifacts.errors import IncompleteModel
 from ome.artifacts.estimate import estimate_parameters
 from ome.artifacts.ggml import CLASS_OF, ENCODERS, UNQUANTIZED
 from ome.artifacts.metadata import ModelMetadata, NameVersion
+from ome.artifacts.shape import gguf_shape
 
 _Group = tuple[list[Path], list[gguf.GGUFHeader]]
 _SPLIT = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.gguf$")
@@ -84,6 +85,7 @@ def _metadata(
         has_vision=bool(projectors),
         is_embedding=_pools(first),
         license=first.text("general.license") or card.get("license", ""),
+        shape=gguf_shape(first),
     )
 
 

@@ -12,7 +12,7 @@ from ome.api import constants as c
 from ome.api import names
 from ome.api import resources as o
 from ome.apimachinery import resources as r
-from ome.apimachinery.objects import Key, Object, Resource, key_of, labels_of, metadata
+from ome.apimachinery.objects import Key, Object, Resource, condition, key_of, labels_of, metadata
 from ome.controllers.modelstate import ModelState, aggregate
 from ome.controllers.plan import ALWAYS, OPTIONAL
 from ome.controllers.settings import OperatorSettings, read
@@ -61,6 +61,8 @@ class Cluster:
         self.states = ModelStates()
         self.reports.add_handler(self.states.note_report)
         self.nodes.add_handler(self.states.note_node)
+        self._lost: dict[str, str] = {}
+        self.nodes.add_handler(self._note_health)
         self.catalog = Catalog()
         for informer in self.runtimes:
             informer.add_handler(self.catalog.note)
@@ -118,6 +120,7 @@ class Cluster:
         self.services.add_index("runtime", _runtimes_of_service)
         for informer in (*self.children.values(), self.pods):
             informer.add_index("service", lambda obj: [service_of(obj)])
+        self.pods.add_index("node", _node_of_pod)
         for informer in (*self.models.values(), self.weights):
             informer.add_index("report", lambda obj: [report_key(obj)])
         self.weights.add_index("base", lambda obj: [base_of_weights(obj)])
@@ -166,6 +169,25 @@ class Cluster:
         for pods in found.values():
             pods.sort(key=_newest_first, reverse=True)
         return found
+
+    def _note_health(self, _event: str, old: Any, new: Any) -> None:
+        name = (new or old).key.name
+        since = lost_since(new.object()) if new is not None else None
+        if since is None:
+            self._lost.pop(name, None)
+        else:
+            self._lost[name] = since
+
+    def lost_nodes(self, pods: Mapping[str, Iterable[Object]]) -> dict[str, str]:
+        """Since when, by node that has one of the pods and does not answer."""
+        if not self._lost:
+            return {}
+        on = {(pod.get("spec") or {}).get("nodeName") for group in pods.values() for pod in group}
+        return {node: since for node, since in self._lost.items() if node in on}
+
+    def services_on_node(self, node: str) -> set[str]:
+        """Index values of the services that have pods there."""
+        return {service_of(pod) for pod in self.pods.by_index("node", node)}
 
     def services_of_label(self, value: str) -> list[Key]:
         return self.services.keys_by_index("label", value)
@@ -266,6 +288,19 @@ def service_of(child: Mapping[str, Any]) -> str:
     """Index value of a child: namespace and label of its service."""
     namespace = metadata(child).get("namespace") or ""
     return f"{namespace}/{labels_of(child).get(c.L_INFERENCE_SERVICE)}"
+
+
+def _node_of_pod(pod: Mapping[str, Any]) -> list[str]:
+    node = (pod.get("spec") or {}).get("nodeName")
+    return [node] if node else []
+
+
+def lost_since(node: Object) -> str | None:
+    """Since when the node's kubelet does not answer; None where it does, or never has."""
+    ready = condition(node, "Ready")
+    if ready is None or ready.get("status") == "True":
+        return None
+    return str(ready.get("lastTransitionTime") or "")
 
 
 def _label_key(service: Mapping[str, Any]) -> str:

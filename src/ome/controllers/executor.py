@@ -21,7 +21,7 @@ from ome.apimachinery.objects import (
     is_deleting,
     metadata,
 )
-from ome.controllers.plan import SCALE_MANAGER, Apply, Delete, Plan, Scale, owns
+from ome.controllers.plan import OPTIONAL, SCALE_MANAGER, Apply, Delete, Plan, Scale, owns
 from ome.kube import Client, Events
 
 log = logging.getLogger("ome.controllers.executor")
@@ -37,6 +37,14 @@ class NameTaken(Exception):  # noqa: N818 - a finding about the cluster, not a f
         super().__init__(f"{kind} {name} exists already and belongs to {holder}{wait}")
 
 
+class KindGone(Exception):  # noqa: N818 - as above
+    """A child can't be applied because the cluster does not serve its kind any more."""
+
+    def __init__(self, resource: Resource, sentence: str) -> None:
+        self.resource = resource
+        super().__init__(f"can't {sentence}: the cluster serves no {resource.kind} objects")
+
+
 async def execute(plan: Plan, client: Client, events: Events) -> None:
     """Carries out all actions in order. Raises what the server answers."""
     for apply in plan.applies:
@@ -50,7 +58,12 @@ async def execute(plan: Plan, client: Client, events: Events) -> None:
 async def _apply(owner: Object, action: Apply, client: Client, events: Events) -> None:
     if action.verb == "create":
         await _refuse_foreign(owner, action, client)
-    await client.apply(action.resource, action.object, field_manager=c.MANAGER)
+    try:
+        await client.apply(action.resource, action.object, field_manager=c.MANAGER)
+    except NotFound as error:
+        if action.resource in OPTIONAL and "namespaces" not in error.message:
+            raise KindGone(action.resource, action.sentence) from error
+        raise
     log.info("%s/%s: %s", action.key.namespace, metadata(owner)["name"], action.sentence)
     if action.verb in ("create", "update"):
         reason = "Created" if action.verb == "create" else "Updated"

@@ -19,12 +19,14 @@ from ome.api import conditions as cond
 from ome.api import constants as c
 from ome.api import resources as o
 from ome.api.reasons import PROGRESS
-from ome.apimachinery.errors import BadRequest, Forbidden, Invalid, NotFound, StatusError
+from ome.apimachinery.errors import NotFound, StatusError
 from ome.apimachinery.objects import Key, Object, condition, is_deleting, key_of, metadata, uid_of
-from ome.controllers import readiness
+from ome.controllers import readiness, refusals
 from ome.controllers.cluster import Cluster
 from ome.controllers.decide import Decision, World, decide
-from ome.controllers.executor import NameTaken, execute
+from ome.controllers.executor import KindGone, NameTaken, execute
+from ome.controllers.plan import Plan
+from ome.controllers.recycling import recycle
 from ome.controllers.waves import Waves
 from ome.kube import Client, Events, KubeError, PatchType, Result
 from ome.rendering.status import RENDERED, Answer, Problem, StatusInput, build
@@ -37,7 +39,8 @@ log = logging.getLogger("ome.controllers.inferenceservice")
 
 _RETRY_ANSWER = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _LOG_LINES = 5
-_NAME_TAKEN_RETRY = 5.0
+_SETTLED = ("Serving", "ScaledToZero")
+"""Reasons of a Ready that nothing is left to do for."""
 KIND_RETRY = 10.0
 """Seconds after which a service that waits for a missing kind looks again."""
 
@@ -73,6 +76,7 @@ class InferenceServices:
         self._events = events
         self._http = http
         self._waves = Waves()
+        self._refused: dict[Key, int] = {}
         self._asking: dict[Key, _Asking] = {}
         self._tails: dict[Key, tuple[str, str]] = {}
         self.enqueue: Callable[[Key], None] = lambda _key: None
@@ -88,21 +92,35 @@ class InferenceServices:
             self._forget(key)
             await self._let_go(service)
             return None
-        decision = self._decide(service)
-        again: float | None = None
+        try:
+            decision = self._decide(service)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # A shape that nobody thought of. Nothing is touched; the queue tries again.
+            text = f"OME stumbled over it ({type(error).__name__}: {error})"
+            fix = "look for what is unusual in the service, its runtime or its model; report it"
+            stumbled = Problem(RENDERED, "InternalError", text, fix)
+            await self._report(service, Decision(Plan(service), problem=stumbled))
+            raise
+        prober = self._cluster.settings.prober
+        recycling = recycle(
+            service,
+            decision.rendered,
+            self._cluster.observed(service),
+            prober.unavailable_threshold_seconds,
+            prober.startup,
+            now(),
+        )
+        decision.plan.deletes.extend(recycling.deletes)
+        again = recycling.again
         try:
             await execute(decision.plan, self._client, self._events)
-        except NameTaken as error:
-            again = _NAME_TAKEN_RETRY
-            fix = "" if error.passing else "rename the service, or remove that object"
-            problem = Problem(RENDERED, "NameTaken", str(error), fix)
-            decision = replace(decision, problem=problem, rendered=None)
-        except StatusError as error:
-            if not _refused(error):
+            self._refused.pop(key, None)
+        except (NameTaken, KindGone, StatusError) as error:
+            if isinstance(error, StatusError) and not refusals.is_refusal(error):
                 raise
-            again = 60.0
-            problem = Problem(RENDERED, "Refused", error.message, "correct the service or runtime")
-            decision = replace(decision, problem=problem, rendered=None)
+            attempts = self._refused[key] = self._refused.get(key, 0) + 1
+            again = refusals.pause(attempts)
+            decision = replace(decision, problem=refusals.problem_of(error), rendered=None)
         await self._report(service, decision)
         if _waits_for_kind(decision):
             self.look_for_kinds()
@@ -156,6 +174,7 @@ class InferenceServices:
             model=decision.wait,
             model_known=decision.model is not None,
             last_lines=await self._last_lines(pods),
+            lost_nodes=self._cluster.lost_nodes(pods),
             answer=asking.answer if asking else None,
             answer_required=self._cluster.settings.completion_probe,
             ingress=decision.ingress,
@@ -173,7 +192,7 @@ class InferenceServices:
         if not self._waves.holds(key):
             return
         ready = cond.get(status["conditions"], cond.READY) or {}
-        if decision.plan or ready.get("reason") != "Serving":
+        if decision.plan or ready.get("reason") not in _SETTLED:
             return
         following = self._waves.release(key)
         if following is not None:
@@ -204,6 +223,8 @@ class InferenceServices:
             self._events.normal(
                 service, "InferenceServiceReady", f"InferenceService [{name}] is Ready"
             )
+        elif was.get("reason") == "ScaledToZero" and after.get("reason") in PROGRESS:
+            return  # it is being woken
         elif after.get("status") != "True" and was.get("status") == "True":
             self._events.warning(
                 service,
@@ -286,6 +307,7 @@ class InferenceServices:
     # -- leaving ------------------------------------------------------------------------------
 
     def _forget(self, key: Key) -> None:
+        self._refused.pop(key, None)
         self._stop_asking(key)
         following = self._waves.release(key)
         if following is not None:
@@ -323,14 +345,6 @@ class InferenceServices:
         for key in list(self._asking):
             self._stop_asking(key)
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _refused(error: StatusError) -> bool:
-    """True where the server will not take the object however often it is asked."""
-    if isinstance(error, Invalid | Forbidden | BadRequest):
-        return True
-    # What an older CRD does not know: server-side apply answers with an internal error.
-    return "field not declared in schema" in error.message
 
 
 def _waits_for_kind(decision: Decision) -> bool:

@@ -343,6 +343,7 @@ def _progress(state: ModelState) -> Object | None:
         "totalBytes": total,
         "bytesPerSecond": int(speed) or None,
         "remainingSeconds": int((total - done) / speed) if speed else None,
+        "node": raw.get("node"),
         "lastUpdated": raw.get("lastUpdated"),
     }
     return {key: value for key, value in found.items() if value is not None}

@@ -14,6 +14,7 @@ a runtime                    services that name it, and those that choose by the
 an accelerator class,
 the configuration            every service; the class itself
 a node, a pod's place        the accelerator classes
+a node that is lost or back  services that have pods there
 ============================ ===================================================================
 """
 
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Key, key_of
 from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
-from ome.controllers.cluster import Cluster, service_of
+from ome.controllers.cluster import Cluster, lost_since, service_of
 from ome.controllers.inferenceservice import InferenceServices
 from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
 from ome.controllers.plan import OPTIONAL
@@ -284,6 +285,8 @@ class Operator:
         if node_changed(old, new):
             self._look_at_accelerators()
         if event == "MODIFIED":
+            if lost_since(old.object()) != lost_since(new.object()):
+                self._wake_services_on(new.key.name)
             return
         key = key_of(new or old)
         report = self.cluster.reports.snapshot(self.cluster.namespace, key.name)
@@ -291,6 +294,11 @@ class Operator:
             self._report_changed("MODIFIED", None, report)
         if event == "DELETED":
             self.reports.enqueue(Key("", key.name))
+
+    def _wake_services_on(self, node: str) -> None:
+        for value in self.cluster.services_on_node(node):
+            for key in self.cluster.services_of_label(value):
+                self.services.enqueue(key)
 
     def _config_changed(self, _event: str, _old: Any, _new: Any) -> None:
         for problem in self.cluster.settings.problems:

@@ -131,7 +131,7 @@ class Part:
             self._load_model(pod, runner, pods, dict(own))
         else:
             account = names.router_account_name(metadata(self.service)["name"])
-            pod["serviceAccountName"] = account
+            pod.setdefault("serviceAccountName", account)
             if runner is not None:
                 for key, value in sorted((self.merged.get("config") or {}).items()):
                     env.set_env(runner, key, str(value))

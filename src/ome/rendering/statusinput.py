@@ -50,6 +50,8 @@ class StatusInput:
     model: Model = field(default_factory=Model)
     model_known: bool = True
     last_lines: Mapping[str, str] = field(default_factory=dict)
+    lost_nodes: Mapping[str, str] = field(default_factory=dict)
+    """Since when, by name of a node that has pods of the service and does not answer."""
     answer: Answer | None = None
     answer_required: bool = False
     ingress: ingress_rules.Ingress | None = None

@@ -58,9 +58,13 @@ def test_zero_replicas_wait_for_a_request() -> None:
 
 def test_an_exit_is_told_with_code_count_and_last_words() -> None:
     found = verdict(deployment(), pod(crashing(137, "")), p="CUDA error\nout of memory\n")
-    assert found.reason == "CrashLoopBackOff"
-    assert "exited with code 137 (killed: out of memory?), 3 restarts" in found.message
+    assert found.reason == "GpuOutOfMemory"
+    assert "exited with code 137 (the GPU's memory is too small" in found.message
+    assert "3 restarts" in found.message
     assert "CUDA error | out of memory" in found.message
+    unknown = verdict(deployment(), pod(crashing(137, "")), p="bye\n")
+    assert unknown.reason == "CrashLoopBackOff"
+    assert "exited with code 137 (killed: out of memory?), 3 restarts" in unknown.message
     assert found.failure.exit_code == 137
 
 

@@ -177,6 +177,18 @@ AGENT_SECRETS: Final = (
 )
 AGENT_OWN: Final = (
     Rule("what this node reports", "", ("configmaps",), (*READ, "create", "patch")),
+    Rule(
+        "taking turns at the origin of a model",
+        "coordination.k8s.io",
+        ("leases",),
+        ("get", "create", "update", "delete"),
+    ),
+    Rule(
+        "making the key that agents share (create can't be limited to a name)",
+        "",
+        ("secrets",),
+        ("create",),
+    ),
 )
 
 
