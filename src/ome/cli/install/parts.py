@@ -280,7 +280,7 @@ def _agent(value: Lookup) -> Object:
             f"--listen=:{HTTP_PORT}",
             f"--models-root={root}",
             f"--slots={value('agent.slots')}",
-            f"--share={value('agent.sharing')}",
+            f"--share={_word(value('agent.sharing'))}",
             f"--share-listen=:{SHARING_PORT}",
             *value.spread("agent.extraArgs"),
         ],
@@ -334,6 +334,11 @@ def _agent(value: Lookup) -> Object:
             },
         },
     }
+
+
+def _word(given: Any) -> Any:
+    """A boolean as the chart writes it into a line of text."""
+    return {True: "true", False: "false"}.get(given, given)
 
 
 # -- around them ----------------------------------------------------------------------------------
