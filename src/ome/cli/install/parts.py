@@ -196,6 +196,7 @@ def _operator(value: Lookup) -> Object:
             f"--webhook-listen=:{WEBHOOK_PORT}",
         ],
         "env": [
+            {"name": "OME_IMAGE", "value": _image(value)},
             *_environment(value("operator.logLevel")),
             *value.spread("operator.extraEnv"),
         ],

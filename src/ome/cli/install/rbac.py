@@ -108,6 +108,13 @@ OPERATOR_CLUSTER: Final = (
         ("get", *READ),
     ),
     Rule("the last words of a crashed engine", "", ("pods/log",), ("get",)),
+    Rule("models on claims: whether the claim is there", "", ("persistentvolumeclaims",), ("get",)),
+    Rule(
+        "models on claims: a Job looks at the files; it belongs to the model",
+        "batch",
+        ("jobs",),
+        ("get", "create", "delete"),
+    ),
     Rule("which nodes live", "", ("nodes",), READ),
     Rule("telling people what happened", "", ("events",), ("create", "patch")),
     Rule(
