@@ -124,9 +124,9 @@ class World:
             del obj["metadata"]["namespace"]
         return await self.client.create(resource, obj, namespace=namespace)
 
-    async def entry(self, key: str) -> Object | None:
+    async def entry(self, key: str, node: str = NODE) -> Object | None:
         try:
-            found = await self.client.get(CONFIG_MAPS, NODE, "ome")
+            found = await self.client.get(CONFIG_MAPS, node, "ome")
         except NotFound:
             return None
         text = (found.get("data") or {}).get(key)

@@ -25,12 +25,14 @@ from typing import Any
 from ome.agent import entries, removal
 from ome.agent.catalog import Catalog, base_of
 from ome.agent.credentials import Credentials
-from ome.agent.downloads import Downloads, Job
+from ome.agent.downloads import POSTPONED, Downloads, Job, Postponed, Run
 from ome.agent.failures import SECRET_LOOK, Failed, Failures
 from ome.agent.identity import WEIGHTS, data_key, described, is_model_label, key_of, label_key
 from ome.agent.leaving import Leaving
 from ome.agent.messages import Done, Failure, Task
 from ome.agent.paths import PathMap
+from ome.agent.peers.fleet import Fleet
+from ome.agent.peers.fleet import Options as PeerOptions
 from ome.agent.process import run_worker
 from ome.agent.ranking import rank_by_need
 from ome.agent.records import Record, Records
@@ -55,7 +57,8 @@ class NodeModelAgent:
 
     ``host_path_map`` maps absolute paths of the API to real folders; it gets ``/raid/models`` ->
     ``models_root`` where it does not say otherwise. ``transfer_options`` go to
-    :class:`ome.storage.engine.Options`.
+    :class:`ome.storage.engine.Options`. With ``peers`` this node and others give each other models
+    (:mod:`ome.agent.peers`). ``run`` does a task; a process of its own by default.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class NodeModelAgent:
         slots: int = 2,
         progress_every: float = 10.0,
         transfer_options: Mapping[str, Any] | None = None,
+        peers: PeerOptions | None = None,
+        run: Run = run_worker,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         rng: random.Random | None = None,
@@ -85,7 +90,7 @@ class NodeModelAgent:
         self._records = Records(models_root)
         self._status = NodeStatus(client, node_name, namespace)
         self._failures = Failures(clock, wall, rng or random.Random())
-        self._downloads = Downloads(slots, run_worker, self._rank, self._job_changed)
+        self._downloads = Downloads(slots, run, self._rank, self._job_changed)
         self._credentials = Credentials(client, namespace)
         self._controller = Controller("model-agent", self._reconcile, workers=4)
         self.stats = Stats(models_root, self._downloads.counts)
@@ -103,7 +108,12 @@ class NodeModelAgent:
             self._catalog, self._paths, self._records, self._status, self._pods.list
         )
         self._verifying = Verifying(self._records, self._downloads, self.stats)
+        self.fleet: Fleet | None = None
+        if peers is not None:
+            self.fleet = Fleet(client, node_name, namespace, peers, lambda: self._records, clock)
         self._last_progress: dict[Key, float] = {}
+        self._postponed: dict[Key, str] = {}
+        """What downloads that may not begin yet wait for."""
 
     # -- for those who run it -----------------------------------------------------------------
 
@@ -116,6 +126,8 @@ class NodeModelAgent:
             for informer in informers:
                 await informer.synced()
             self._begin()
+            if self.fleet is not None:
+                tasks.create_task(self.fleet.run())
             tasks.create_task(self._downloads.run())
             tasks.create_task(self._controller.run())
             tasks.create_task(self._housekeeping())
@@ -230,6 +242,7 @@ class NodeModelAgent:
             await self._downloads.cancel(key)
             self._failures.forget(key)
             self._last_progress.pop(key, None)
+            self._postponed.pop(key, None)
             return await self._leaving.leave(key, model)
         self._leaving.waiting.discard(key)
         try:
@@ -259,6 +272,8 @@ class NodeModelAgent:
             return await self._bring(target, model, record)  # damaged
         entry = entries.ready(record.config, record.warnings, record.verified, verifying)
         await self._status.set(target.key, c.NODE_MODEL_READY, entry)
+        if self.fleet is not None:
+            await self.fleet.settled(target.key)
         return Result(_RESYNC)
 
     async def _bring(self, target: Target, model: Object, record: Record | None) -> Result | None:
@@ -281,10 +296,14 @@ class NodeModelAgent:
                 await self._status.set(key, c.NODE_MODEL_UPDATING, entries.waiting_for(missing))
                 return Result(_RESYNC)
             job = await self._start(target)
+        elif self.fleet is not None:
+            await self.fleet.moved(key, job.progress)
         old = record.config if record is not None else None
         ahead = 0 if job.runner is not None else self._downloads.ahead_of(key)
         damage = record.verified if record is not None and not record.fingerprint else None
         entry = entries.updating(old, job.progress, ahead, failed, damage)
+        if key in self._postponed and not job.progress.updated:
+            entry = entries.waiting_for(self._postponed[key])
         await self._status.set(key, c.NODE_MODEL_UPDATING, entry)
         return None
 
@@ -303,12 +322,20 @@ class NodeModelAgent:
         return record.path if record is not None and record.intact() else ""
 
     async def _start(self, target: Target) -> Job:
-        job = Job(target.key, target.fingerprint, lambda: self._task(target), str(target.path))
+        async def prepare() -> Task:
+            return await self._task(target, job)
+
+        job = Job(target.key, target.fingerprint, prepare, str(target.path))
         await self._downloads.put(job)
         return job
 
-    async def _task(self, target: Target) -> Task:
-        """The worker's task, with the credentials as they are now."""
+    async def _task(self, target: Target, job: Job) -> Task:
+        """The worker's task, with the credentials and the other nodes as they are now."""
+        if self.fleet is not None and target.how == "download":
+            plan = await self.fleet.plan(target)
+            if plan.waiting:
+                raise Postponed(plan.waiting)
+            job.peers = plan.peers
         spec = replace(target.spec, credentials=await self._credentials.read(target))
         reuse = [r.path for r in self._records if r.managed] if target.reuse else []
         weights = None
@@ -327,16 +354,28 @@ class NodeModelAgent:
             keep_replaced=bool(removal.pod_using(self._pods.list(), target.path, self._paths)),
             skip_parsing=target.skip_parsing,
             weights=weights,
+            peers=job.peers,
+            peer_key=self.fleet.secret() if self.fleet is not None and job.peers else "",
             options=self._options,
         )
 
     async def _ended(self, target: Target, model: Object, result: Done | Failure) -> Result | None:
         job = self._downloads.get(target.key)
         await self._downloads.cancel(target.key)
+        if isinstance(result, Failure) and result.reason == POSTPONED:
+            self._postponed[target.key] = result.message
+            entry = entries.waiting_for(result.message)
+            await self._status.set(target.key, c.NODE_MODEL_UPDATING, entry)
+            return Result(self.fleet.options.look if self.fleet is not None else _RESYNC)
+        self._postponed.pop(target.key, None)
         self.stats.ended(target.key, result, job.seconds if job is not None else 0.0)
         previous = self._records.get(target.key)
         if isinstance(result, Done):
             result = self._remember(target, model, result, previous)
+        peers = job.peers if job is not None else ()
+        if self.fleet is not None and await self.fleet.ended(target.key, peers, result):
+            self._controller.enqueue(target.key)
+            return None
         if isinstance(result, Failure):
             failed = self._failures.add(target, result, self._credentials.version(target.key))
             log.warning("%s: %s", described(target.key), result.message)

@@ -20,9 +20,15 @@ from ome.storage import Progress
 
 _GATHER = 0.05
 """Seconds in which requests gather before the first is chosen, so that the order counts."""
+POSTPONED = "Postponed"
+"""The reason in the result of a job that did not begin."""
 Rank = Callable[[Iterable[Key]], Awaitable[dict[Key, tuple[Any, ...]]]]
 """A sort key for each model; lower goes first."""
 Run = Callable[[Task, Callable[[Progress], None]], Awaitable[Done | Failure]]
+
+
+class Postponed(Exception):  # noqa: N818 - no error
+    """Raised by a job's ``prepare``: its time has not come. The text says what it waits for."""
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +42,8 @@ class Job:
     progress: Progress = field(default_factory=Progress)
     result: Done | Failure | None = None
     runner: asyncio.Task[None] | None = None
+    peers: tuple[str, ...] = ()
+    """Where the bytes come from; empty for the origin."""
     seconds: float = 0.0
     """How long it ran."""
 
@@ -128,6 +136,8 @@ class Downloads:
         try:
             task = await job.prepare()
             job.result = await self._run(task, on_progress)
+        except Postponed as reason:
+            job.result = Failure(POSTPONED, str(reason), retryable=True)
         except Exception as error:
             job.result = Failure("AgentFailed", str(error) or type(error).__name__, retryable=True)
         finally:

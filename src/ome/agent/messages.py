@@ -18,7 +18,7 @@ from ome.storage import Progress, SourceSpec
 class Task:
     """``how``: bring the files (``download``), look at those that are there (``local``), or read
     all of them again (``verify``). ``weights`` is for an adapter: what its object declares, and
-    the folder of its ``base``."""
+    the folder of its ``base``. With ``peers``, the bytes come from these agents."""
 
     how: Literal["download", "local", "verify"]
     spec: SourceSpec
@@ -30,6 +30,8 @@ class Task:
     keep_replaced: bool = False
     skip_parsing: bool = False
     weights: Mapping[str, Any] | None = None
+    peers: tuple[str, ...] = ()
+    peer_key: str = field(default="", repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def encode(self) -> bytes:
@@ -39,7 +41,7 @@ class Task:
     def decode(cls, line: bytes) -> Task:
         data = json.loads(line)
         data["spec"] = SourceSpec(**data["spec"])
-        for name in ("include", "exclude", "reuse"):
+        for name in ("include", "exclude", "reuse", "peers"):
             data[name] = tuple(data[name])
         return cls(**data)
 

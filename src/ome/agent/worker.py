@@ -9,18 +9,20 @@ gone), and leaves what it has fetched for the next one.
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
 import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ome.agent.describing import config_of
 from ome.agent.entries import timestamp
 from ome.agent.messages import Done, Failure, Message, Task, encode
+from ome.agent.peers.source import PeerSource
 from ome.artifacts import ArtifactError, NoModelFound, adapter, inspect
 from ome.storage import Progress, StorageError, open_source, rot
 from ome.storage.engine import Options
@@ -65,14 +67,14 @@ class _Inspector:
         self.config = {"adapter": found.to_json()} if found.to_json() else None
 
 
-async def run(task: Task) -> Message:
+async def run(task: Task, tell: Callable[[Progress], None]) -> Done | Failure:
     """The result of the task; errors come back as :class:`Failure`."""
     try:
         if task.how == "local":
             return await asyncio.to_thread(_local, task)
         if task.how == "verify":
-            return await asyncio.to_thread(_verify, task)
-        return await _download(task)
+            return await asyncio.to_thread(_verify, task, tell)
+        return await _download(task, tell)
     except StorageError as error:
         return Failure(
             error.reason,
@@ -107,15 +109,17 @@ def _disk_failure(error: OSError) -> Failure:
     return Failure("DiskError", redact(str(error)), remedy, retryable=True)
 
 
-async def _download(task: Task) -> Message:
+async def _download(task: Task, report: Callable[[Progress], None]) -> Done:
     inspector = _Inspector(task)
     source = open_source(task.spec)
+    if task.peers:
+        source = PeerSource(source, task.peers, base64.b64decode(task.peer_key))
     try:
         published = await download(
             source,
             Path(task.destination),
             options=Options(include=task.include, exclude=task.exclude, **task.options),
-            report=_send,
+            report=report,
             inspect=inspector,
             reuse=[Path(p) for p in task.reuse],
             keep_replaced=task.keep_replaced,
@@ -127,14 +131,14 @@ async def _download(task: Task) -> Message:
     return _done(task, published, inspector)
 
 
-def _local(task: Task) -> Message:
+def _local(task: Task) -> Done:
     folder = check_local(Path(task.destination), task.spec.uri)
     inspector = _Inspector(task)
     inspector(folder)
     return _done(task, None, inspector)
 
 
-def _verify(task: Task) -> Message:
+def _verify(task: Task, report: Callable[[Progress], None]) -> Done | Failure:
     """Read every byte again; what is damaged is taken out of the manifest."""
     folder = Path(task.destination)
     told = 0.0
@@ -143,7 +147,7 @@ def _verify(task: Task) -> Message:
         nonlocal told
         if time.time() - told > _TELL_SECONDS:
             told = time.time()
-            _send(Progress("verifying", total, done, current_file=name, updated=told))
+            report(Progress("verifying", total, done, current_file=name, updated=told))
 
     found = rot.check(folder, tell)
     if found is None:
@@ -182,7 +186,7 @@ async def _main() -> int:
     reader = asyncio.StreamReader(limit=16 * 1024 * 1024)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
     task = Task.decode(await reader.readline())
-    work = asyncio.create_task(run(task))
+    work = asyncio.create_task(run(task, _send))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, work.cancel)
     watch = asyncio.create_task(_until_end(reader, work))
@@ -196,7 +200,7 @@ async def _main() -> int:
     return 0
 
 
-async def _until_end(reader: asyncio.StreamReader, work: asyncio.Task[Message]) -> None:
+async def _until_end(reader: asyncio.StreamReader, work: asyncio.Task[Done | Failure]) -> None:
     """Cancel the work when the agent's end of stdin is closed."""
     while await reader.read(4096):
         pass

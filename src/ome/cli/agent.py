@@ -16,10 +16,11 @@ from pathlib import Path
 
 from ome import __version__
 from ome.agent import NodeModelAgent
+from ome.agent.peers.fleet import Options as PeerOptions
 from ome.cli.agentmetrics import AgentMetrics
 from ome.cli.errors import CliError
 from ome.cli.forbidden import explained
-from ome.cli.health import HealthServer
+from ome.cli.health import HealthServer, address
 from ome.cli.metrics import CONTENT_TYPE, Metrics
 from ome.kube import Client
 
@@ -35,6 +36,10 @@ class Options:
     host_paths: Mapping[str, Path] = field(default_factory=dict)
     slots: int = 2
     listen: str = ":8080"
+    share: str = ""
+    """Where this node gives models to others; empty where it does not."""
+    advertise: str = ""
+    """The host under which others reach it."""
 
 
 async def run(client: Client, options: Options) -> None:
@@ -49,6 +54,7 @@ async def run(client: Client, options: Options) -> None:
             host_path_map=options.host_paths,
             namespace=options.namespace,
             slots=options.slots,
+            peers=_sharing(options),
         )
     except OSError as error:
         raise CliError(
@@ -56,7 +62,9 @@ async def run(client: Client, options: Options) -> None:
         ) from error
     metrics.measure(agent.controllers())
     metrics.read(agent.informers, agent.controllers)
-    metrics.registry.register(AgentMetrics(agent.stats))
+    metrics.registry.register(
+        AgentMetrics(agent.stats, lambda: agent.fleet.sent if agent.fleet else 0)
+    )
 
     def problems() -> list[str]:
         return [
@@ -92,6 +100,18 @@ async def run(client: Client, options: Options) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await health.stop()
+
+
+def _sharing(options: Options) -> PeerOptions | None:
+    if not options.share:
+        return None
+    if not options.advertise:
+        raise CliError(
+            "under which address do other nodes reach this one?",
+            remedy="Give --advertise HOST, or set POD_IP",
+        )
+    host, port = address(options.share)
+    return PeerOptions(host, port, options.advertise)
 
 
 async def _tell(problems: Callable[[], list[str]]) -> None:

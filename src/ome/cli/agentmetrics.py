@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -21,8 +21,9 @@ _MODEL = ("model_type", "namespace", "name")
 class AgentMetrics(Collector):
     """Read when somebody scrapes."""
 
-    def __init__(self, stats: Stats) -> None:
+    def __init__(self, stats: Stats, given: Callable[[], int] = int) -> None:
         self._stats = stats
+        self._given = given
 
     def collect(self) -> Iterator[Metric]:
         stats = self._stats
@@ -47,6 +48,9 @@ class AgentMetrics(Collector):
         jobs.add_metric(["running"], running)
         jobs.add_metric(["waiting"], waiting)
         yield jobs
+        yield CounterMetricFamily(
+            "model_agent_peer_sent_bytes", "Bytes given to other nodes.", value=self._given()
+        )
         yield GaugeMetricFamily(
             "model_agent_disk_free_bytes",
             "What may still be written in the models root.",

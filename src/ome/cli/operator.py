@@ -43,6 +43,7 @@ from ome.cli.health import HealthServer
 from ome.cli.metrics import CONTENT_TYPE, Metrics
 from ome.cli.webhooks import Webhooks
 from ome.controllers import Operator
+from ome.controllers.claims import Inspector
 from ome.kube import Client, Informer, KubeError, LeaderElector, LeadershipLost
 
 log = logging.getLogger("ome.operator")
@@ -107,6 +108,12 @@ async def check_server(client: Client) -> None:
     log.info("the API server is Kubernetes %s", text)
 
 
+def _inspector() -> Inspector | None:
+    """Who looks at models on volume claims: our own image, which installations tell us."""
+    image = os.environ.get("OME_IMAGE", "")
+    return Inspector(image) if image else None
+
+
 class _Replica:
     def __init__(self, client: Client, options: Options) -> None:
         self._client = client
@@ -115,7 +122,10 @@ class _Replica:
         self._metrics = Metrics()
         client.observer = self._metrics.request
         self._operator = Operator(
-            client, namespace=options.namespace, on_controllers=self._metrics.measure
+            client,
+            namespace=options.namespace,
+            on_controllers=self._metrics.measure,
+            inspector=_inspector(),
         )
         self._crds = Informer(client, CUSTOM_RESOURCE_DEFINITIONS, metadata_only=True)
         self._crds.add_handler(self._crd_changed)

@@ -38,6 +38,7 @@ from ome.cli import bootstrap, frugal, prepare
 from ome.cli.errors import CliError
 from ome.cli.home import API_PORT, GATEWAY_PORT, Home, replace
 from ome.controllers import run_operator
+from ome.controllers.claims import Inspector
 from ome.kube import Client
 from ome.standalone import node as machine
 from ome.standalone import workloads
@@ -266,7 +267,10 @@ async def _run_parts(
         progress_every=PROGRESS_SECONDS,
     )
     operator = run_operator(
-        client, namespace=bootstrap.NAMESPACE, progress_seconds=PROGRESS_SECONDS
+        client,
+        namespace=bootstrap.NAMESPACE,
+        progress_seconds=PROGRESS_SECONDS,
+        inspector=Inspector(host=True, program=(sys.executable, "-m", "ome.cli")),
     )
     parts: dict[str, Coroutine[Any, Any, object]] = {
         "workload controllers": workloads.run(client, usage=node.usage),

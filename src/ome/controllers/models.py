@@ -33,6 +33,7 @@ from ome.apimachinery.objects import (
     key_of,
     metadata,
 )
+from ome.controllers.claims import Claimed, Claims, Inspector
 from ome.controllers.cluster import Cluster, report_key
 from ome.controllers.modelstate import ModelState, entry_of, missing_metadata
 from ome.kube import Client, Events, PatchType, Result
@@ -72,8 +73,10 @@ class Models:
         cluster: Cluster,
         events: Events,
         progress_seconds: float = PROGRESS_SECONDS,
+        inspector: Inspector | None = None,
     ) -> None:
         self.kind = kind
+        self._claims = Claims(client, inspector)
         self._resource, self._finalizer = _KINDS[kind]
         self._informer = cluster.weights if kind == WEIGHTS else cluster.models[kind]
         self._client = client
@@ -93,9 +96,22 @@ class Models:
             await self._add_finalizer(model)
             return None  # the change comes back as an event
         state = self._cluster.model_state(model)
+        claimed = None
+        if _on_a_claim(model):
+            claimed = await self._look_at_claim(model)
+            state = ModelState(config=claimed.config)
         if await self._fill(model, state):
             return None
-        return await self._write(model, self._status(model, state))
+        again = await self._write(model, self._status(model, state, claimed))
+        if claimed is not None and claimed.again is not None:
+            return Result(claimed.again)
+        return again
+
+    async def _look_at_claim(self, model: Object) -> Claimed:
+        """Weights on a claim are compared with nothing: no node has both."""
+        if self.kind == WEIGHTS:
+            return Claimed("Ready", "mounted from its claim, which is not examined")
+        return await self._claims.look(model)
 
     async def _add_finalizer(self, model: Object) -> None:
         meta = metadata(model)
@@ -135,8 +151,8 @@ class Models:
 
     # -- status -------------------------------------------------------------------------------
 
-    def _status(self, model: Object, state: ModelState) -> Object:
-        return status_of(model, state, self._missing_base(model), now=_now())
+    def _status(self, model: Object, state: ModelState, claimed: Claimed | None) -> Object:
+        return status_of(model, state, self._missing_base(model), claimed, now=_now())
 
     def _missing_base(self, model: Object) -> str:
         """What fine-tuned weights wait for before any node takes them."""
@@ -290,18 +306,25 @@ async def drop_report(client: Client, cluster: Cluster, node: Key) -> None:
         return
 
 
-def status_of(model: Object, state: ModelState, waits_for: str = "", *, now: str) -> Object:
-    """The status of a model or of weights. ``waits_for`` is what is missing before any node."""
+def status_of(
+    model: Object,
+    state: ModelState,
+    waits_for: str = "",
+    claimed: Claimed | None = None,
+    *,
+    now: str,
+) -> Object:
+    """The status of a model or of weights. ``waits_for`` is what is missing before any node;
+    ``claimed`` is how a model on a volume claim stands."""
     old = model.get("status") or {}
-    claim = _claim(model)
     status: Object = {}
     if old.get("lifecycle"):
         status["lifecycle"] = old["lifecycle"]
-    status["state"] = "Ready" if claim else state.state
+    status["state"] = claimed.state if claimed else state.state
     status["nodesReady"] = list(state.ready)
     status["nodesFailed"] = sorted(state.failed)
     status["nodesPending"] = sorted(state.pending)
-    status["message"] = claim or waits_for or state.sentence
+    status["message"] = (claimed.message if claimed else waits_for) or state.sentence
     progress = _progress(state)
     if progress:
         status["progress"] = progress
@@ -318,10 +341,10 @@ def status_of(model: Object, state: ModelState, waits_for: str = "", *, now: str
     return status
 
 
-def _claim(model: Object) -> str:
-    """A sentence for a model on a volume claim, which no node fetches."""
+def _on_a_claim(model: Object) -> bool:
+    """Whether pods mount the files themselves, so that no node fetches them."""
     uri = str(((model.get("spec") or {}).get("storage") or {}).get("storageUri") or "")
-    return f"mounted from {uri}, which is not examined" if uri.startswith("pvc://") else ""
+    return uri.startswith("pvc://")
 
 
 def _nodes_failed(conditions: list[Object], state: ModelState) -> list[Object]:

@@ -30,6 +30,7 @@ from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Key, key_of
 from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
 from ome.controllers.benchmarks import FOLLOW_SECONDS, BenchmarkCaches, Benchmarks
+from ome.controllers.claims import Inspector
 from ome.controllers.cluster import Cluster, lost_since, service_of
 from ome.controllers.configuration import ConfigurationReporter
 from ome.controllers.inferenceservice import InferenceServices
@@ -72,7 +73,9 @@ class Operator:
         capabilities: Capabilities | None = None,
         on_controllers: Callable[[list[Controller]], None] | None = None,
         progress_seconds: float = PROGRESS_SECONDS,
+        inspector: Inspector | None = None,
     ) -> None:
+        self._inspector = inspector
         self._client = client
         self._http = http
         self._own_http: ClientSession | None = None
@@ -102,7 +105,9 @@ class Operator:
         self.models = {
             kind: Controller(
                 kind.lower(),
-                Models(kind, client, self.cluster, self.events, self._progress_seconds).reconcile,
+                Models(
+                    kind, client, self.cluster, self.events, self._progress_seconds, self._inspector
+                ).reconcile,
                 workers=MODEL_WORKERS,
             )
             for kind in (*self.cluster.models, "FineTunedWeight")
@@ -363,12 +368,13 @@ async def run_operator(
     http: ClientSession | None = None,
     capabilities: Capabilities | None = None,
     progress_seconds: float = PROGRESS_SECONDS,
+    inspector: Inspector | None = None,
 ) -> None:
     """Runs all controllers of OME until cancelled.
 
     ``namespace`` is where the configuration and the nodes' reports are. ``http`` is used to ask
     services for their first answer; ``progress_seconds`` is how often a model's status follows its
-    download.
+    download; ``inspector`` looks at models on volume claims.
     """
     operator = Operator(
         client,
@@ -376,5 +382,6 @@ async def run_operator(
         http=http,
         capabilities=capabilities,
         progress_seconds=progress_seconds,
+        inspector=inspector,
     )
     await operator.run()

@@ -38,6 +38,27 @@ from ome.cli.target import Context
     show_default=True,
     help="Where health, metrics and progress are served.",
 )
+@click.option(
+    "--share",
+    type=bool,
+    default=False,
+    show_default=True,
+    metavar="true|false",
+    help="Give models to other nodes, and take them from there.",
+)
+@click.option(
+    "--share-listen",
+    metavar="HOST:PORT",
+    default=":8081",
+    show_default=True,
+    help="Where other agents get them.",
+)
+@click.option(
+    "--advertise",
+    envvar="POD_IP",
+    metavar="HOST",
+    help="The address of this node for other agents.  [$POD_IP]",
+)
 @click.option("--kubeconfig", metavar="FILE", help="Outside of a pod: the cluster.")
 @click.option("--context", "name", metavar="NAME", help="A context of the kubeconfig.")
 @click.option("-n", "--namespace", metavar="NAME", help="Where reports go.  [$POD_NAMESPACE, ome]")
@@ -49,6 +70,9 @@ def command(
     host_paths: tuple[str, ...],
     slots: int,
     listen: str,
+    share: bool,
+    share_listen: str,
+    advertise: str | None,
     kubeconfig: str | None,
     name: str | None,
     namespace: str | None,
@@ -56,6 +80,10 @@ def command(
     """Bring this node's models to its disk, and report what is there, until SIGTERM.
 
     Logs are JSON lines on standard error; /healthz, /readyz, /metrics and /progress are served.
+
+    With --share a fleet reads each model from its origin about once: one node does, the others wait
+    for it and get it from there, verified by the hashes of the origin. Agents prove themselves with
+    a key that they keep in the Secret ome-model-agent-peers; the bytes are not encrypted.
     """
     if not node_name:
         raise usage("which node is this?", "Give --node-name, or set NODE_NAME")
@@ -82,6 +110,8 @@ def command(
                 host_paths=folders,
                 slots=slots,
                 listen=listen,
+                share=share_listen if share else "",
+                advertise=advertise or "",
             )
             await agent.run(client, options)
 

@@ -27,6 +27,7 @@ METRICS_SERVICE: Final = "ome-controller-manager-service"
 L_VERSION: Final = "app.kubernetes.io/version"
 L_NAME: Final = "app.kubernetes.io/name"
 HTTP_PORT: Final = 8080
+SHARING_PORT: Final = 8081
 WEBHOOK_PORT: Final = 9443
 GRACE_SECONDS: Final = 30
 _CONFIG_SECTIONS: Final = (
@@ -195,6 +196,7 @@ def _operator(value: Lookup) -> Object:
             f"--webhook-listen=:{WEBHOOK_PORT}",
         ],
         "env": [
+            {"name": "OME_IMAGE", "value": _image(value)},
             *_environment(value("operator.logLevel")),
             *value.spread("operator.extraEnv"),
         ],
@@ -279,14 +281,20 @@ def _agent(value: Lookup) -> Object:
             f"--listen=:{HTTP_PORT}",
             f"--models-root={root}",
             f"--slots={value('agent.slots')}",
+            f"--share={_word(value('agent.sharing'))}",
+            f"--share-listen=:{SHARING_PORT}",
             *value.spread("agent.extraArgs"),
         ],
         "env": [
             {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             *_environment(value("agent.logLevel")),
             *value.spread("agent.extraEnv"),
         ],
-        "ports": [{"name": "metrics", "containerPort": HTTP_PORT, "protocol": "TCP"}],
+        "ports": [
+            {"name": "metrics", "containerPort": HTTP_PORT, "protocol": "TCP"},
+            {"name": "sharing", "containerPort": SHARING_PORT, "protocol": "TCP"},
+        ],
         "startupProbe": _probe("/healthz", periodSeconds=2, failureThreshold=30),
         "livenessProbe": _probe("/healthz", periodSeconds=10, failureThreshold=3),
         "readinessProbe": _probe("/readyz", periodSeconds=5, failureThreshold=2),
@@ -329,6 +337,11 @@ def _agent(value: Lookup) -> Object:
     }
 
 
+def _word(given: Any) -> Any:
+    """A boolean as the chart writes it into a line of text."""
+    return {True: "true", False: "false"}.get(given, given)
+
+
 # -- around them ----------------------------------------------------------------------------------
 
 
@@ -338,7 +351,15 @@ def _operator_policy(value: Lookup) -> Object:
 
 
 def _agent_policy(value: Lookup) -> Object:
-    return _policy(value, AGENT, ("metrics",))
+    """Metrics for whoever scrapes; models for other agents only."""
+    policy = _policy(value, AGENT, ("metrics",))
+    policy["spec"]["ingress"].append(
+        {
+            "from": [{"podSelector": {"matchLabels": _selector(AGENT)}}],
+            "ports": [{"port": "sharing", "protocol": "TCP"}],
+        }
+    )
+    return policy
 
 
 def _policy(value: Lookup, name: str, ports: tuple[str, ...]) -> Object:

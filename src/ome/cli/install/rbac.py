@@ -122,6 +122,13 @@ OPERATOR_CLUSTER: Final = (
         ("update",),
     ),
     Rule("children: the Jobs of benchmarks", "batch", ("jobs",), CHILD),
+    Rule("models on claims: whether the claim is there", "", ("persistentvolumeclaims",), ("get",)),
+    Rule(
+        "models on claims: a Job looks at the files; it belongs to the model",
+        "batch",
+        ("jobs",),
+        ("get", "create", "delete"),
+    ),
     Rule("which nodes live", "", ("nodes",), READ),
     Rule("telling people what happened", "", ("events",), ("create", "patch")),
     Rule(
@@ -191,6 +198,18 @@ AGENT_SECRETS: Final = (
 )
 AGENT_OWN: Final = (
     Rule("what this node reports", "", ("configmaps",), (*READ, "create", "patch")),
+    Rule(
+        "taking turns at the origin of a model",
+        "coordination.k8s.io",
+        ("leases",),
+        ("get", "create", "update", "delete"),
+    ),
+    Rule(
+        "making the key that agents share (create can't be limited to a name)",
+        "",
+        ("secrets",),
+        ("create",),
+    ),
 )
 
 

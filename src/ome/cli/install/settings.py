@@ -43,6 +43,11 @@ SETTINGS: Final = (
     Setting("agent.modelsRoot", c.DEFAULT_MODELS_ROOT, "Folder on nodes in which models lie."),
     Setting("agent.slots", 2, "Downloads at once on one node."),
     Setting(
+        "agent.sharing",
+        True,
+        "Nodes give each other models, so that a fleet reads each one from its origin about once.",
+    ),
+    Setting(
         "agent.readSecretsEverywhere",
         True,
         "Let agents read Secrets in every namespace, for models in namespaces with credentials. "

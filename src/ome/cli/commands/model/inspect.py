@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,23 +10,31 @@ from ome.cli.options import format_option
 from ome.cli.output import Output, size
 from ome.cli.target import Context
 
+if TYPE_CHECKING:
+    from ome.cli.models import Look
+
 
 @click.command(
     epilog="For example: ome model inspect hf://Qwen/Qwen3-0.6B -o json; ome model inspect ./model"
 )
 @click.argument("place", metavar="URI|DIR")
-@format_option("text", "json", "yaml")
+@format_option("text", "json", "yaml", "config")
 @click.pass_obj
 def command(context: Context, place: str, form: str) -> None:
     """What the files of the model at URI, or in DIR, say about it.
 
     Of a model that is not here only headers and small files are read, no weights; no code of it is
     run. A folder with nothing but config.json will do: the number of parameters is then an
-    estimate, and said to be one. The names are those of the fields of a model's spec.
+    estimate, and said to be one. The names are those of the fields of a model's spec; with
+    -o config it is one line as nodes report it, which the operator reads.
     """
     from ome.cli.models import as_json, look
 
-    seen = as_json(look(place))
+    found = look(place)
+    if form == "config":
+        _config(context.output, found)
+        return
+    seen = as_json(found)
     if form == "text":
         _text(context.output, seen)
     else:
@@ -58,6 +66,14 @@ def _text(output: Output, seen: dict[str, Any]) -> None:
             output.print(f"{name + ':':<14} {value}")
     for note in seen.get("notes") or ():
         output.warn(note)
+
+
+def _config(output: Output, found: Look) -> None:
+    import json
+
+    from ome.agent.describing import config_of
+
+    output.print(json.dumps(config_of(found.metadata), separators=(",", ":")))
 
 
 def _named(value: dict[str, str] | None) -> str:
