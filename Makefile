@@ -5,7 +5,7 @@ BIN   := $(VENV)/bin
 UV    ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test contract lint format lock test-cluster test-emulators clean
+.PHONY: help setup quickstart test contract lint format lock test-cluster test-emulators bench-transfer clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ test-emulators: $(VENV)/.dev  ## storages against all emulators, Azure's and Goo
 	@for tool in npm go; do command -v $$tool >/dev/null || { echo "error: THE EMULATOR TIER DID NOT RUN: it needs $$tool, and there is none on PATH." >&2; exit 1; }; done
 	@$(BIN)/python -m tests.storages.servers
 	@OME_EMULATORS=1 exec $(BIN)/python -m pytest tests/storages $(ARGS)
+
+bench-transfer: $(VENV)/.dev  ## downloads against plain copying over HTTP; ARGS="1024 5 --write" (MiB, rounds)
+	@PYTHONPATH=src:. exec $(BIN)/python benchmarks/transfer.py $(ARGS)
 
 clean:  ## remove .venv and caches (not the data of ome up)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
