@@ -5,7 +5,7 @@ BIN   := $(VENV)/bin
 UV    ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: soak bench-admission help setup quickstart test contract lint format lock test-cluster test-emulators bench clean
+.PHONY: help setup quickstart test contract lint format lock test-cluster test-emulators bench bench-admission bench-transfer soak clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench: $(VENV)/.dev  ## the operator at scale on the real control plane, beside 
 	@command -v go >/dev/null || { echo "error: make bench builds a real control plane from Go modules, and there is no go on PATH. Install Go 1.24 or newer." >&2; exit 1; }
 	@$(BIN)/python -m tests.cluster.bed.build
 	@exec $(BIN)/python -m benchmarks.scale --n $(N) $(if $(WRITE),--write $(WRITE))
+
+bench-transfer: $(VENV)/.dev  ## downloads against plain copying over HTTP; ARGS="1024 5 --write" (MiB, rounds)
+	@PYTHONPATH=src:. exec $(BIN)/python benchmarks/transfer.py $(ARGS)
 
 clean:  ## remove .venv and caches (not the data of ome up)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

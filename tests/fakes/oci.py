@@ -82,6 +82,7 @@ class FakeOci:
         routes.add_get("/n/{ns}/b/{bucket}/o", self._list)
         routes.add_get("/n/{ns}/b/{bucket}/o/{name:.+}", self._get)
         routes.add_put("/n/{ns}/b/{bucket}/o/{name:.+}", self._put)
+        routes.add_delete("/n/{ns}/b/{bucket}/o/{name:.+}", self._delete)
         routes.add_post("/n/{ns}/b/{bucket}/u", self._begin)
         routes.add_get("/n/{ns}/b/{bucket}/u/{name:.+}", self._parts)
         routes.add_put("/n/{ns}/b/{bucket}/u/{name:.+}", self._part)
@@ -199,6 +200,12 @@ class FakeOci:
         self._received(data)
         self.objects[bucket, request.match_info["name"]] = data
         return web.Response(headers={"ETag": _etag(data)})
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        bucket = await self._bucket(request)
+        if self.objects.pop((bucket, request.match_info["name"]), None) is None:
+            raise web.HTTPNotFound(text=json.dumps({"code": "ObjectNotFound"}))
+        return web.Response(status=204)
 
     async def _begin(self, request: web.Request) -> web.Response:
         bucket = await self._bucket(request)

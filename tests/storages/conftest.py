@@ -15,6 +15,9 @@ WITH_EMULATORS = os.environ.get("OME_EMULATORS") == "1"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "place" in metafunc.fixturenames:
         names = [*PLACES, *(EMULATED if WITH_EMULATORS else ())]
+        marker = metafunc.definition.get_closest_marker("places")
+        if marker is not None:
+            names = [name for name in names if name in marker.args]
         metafunc.parametrize("place", names, indirect=True)
 
 

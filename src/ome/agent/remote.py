@@ -1,4 +1,4 @@
-"""Describing a model where it lies, before anything is downloaded.
+"""Describing a model where it lies, before anything is downloaded; and copying it elsewhere.
 
 This joins two rooms that know nothing of each other: ``artifacts`` says which few bytes it needs,
 ``storage`` reads them.
@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ome.agent import location
 from ome.artifacts.metadata import ModelMetadata
 from ome.artifacts.remote import BUDGET, Conversation, Part, describe
-from ome.storage import open_source
+from ome.storage import Manifest, Progress, open_source
+from ome.storage.engine import Options
 from ome.storage.errors import SourceChanged
-from ome.storage.source import FileEntry, Source, safe_relative
+from ome.storage.replicate import replicate
+from ome.storage.source import FileEntry, Source, SourceSpec, safe_relative
 
 _AT_ONCE = 16
 
@@ -91,3 +93,36 @@ async def inspect_uri(
         return await inspect_remote(source, name=spec.container if spec.scheme == "hf" else "")
     finally:
         await source.close()
+
+
+async def replicate_uri(
+    source: str,
+    target: str,
+    *,
+    source_parameters: Mapping[str, str] | None = None,
+    source_credentials: Mapping[str, str] | None = None,
+    target_parameters: Mapping[str, str] | None = None,
+    target_credentials: Mapping[str, str] | None = None,
+    mounted: Mapping[str, str] | None = None,
+    options: Options | None = None,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> Manifest:
+    """:func:`~ome.storage.replicate.replicate` for storage URIs as models have them.
+
+    ``mounted`` says for claims (``namespace:claim`` or ``claim``) where they are on this machine.
+    """
+
+    def spec(
+        uri: str, parameters: Mapping[str, str] | None, credentials: Mapping[str, str] | None
+    ) -> SourceSpec:
+        found = location.parse(uri, parameters or {})
+        claim = f"{found.namespace}:{found.container}" if found.namespace else found.container
+        where = (mounted or {}).get(claim, "")
+        return replace(found, credentials=credentials or {}, mounted=where)
+
+    return await replicate(
+        spec(source, source_parameters, source_credentials),
+        spec(target, target_parameters, target_credentials),
+        options=options,
+        report=report,
+    )

@@ -91,22 +91,25 @@ class FolderSource:
         return real
 
 
-def open_local(spec: SourceSpec) -> FolderSource:
+def folder_of(spec: SourceSpec) -> Path:
+    """The folder that a ``local://`` or ``pvc://`` location is on this machine."""
+    if spec.scheme == "pvc":
+        if not spec.mounted:
+            raise InvalidLocation(
+                f"{spec.uri} is a claim, which only a pod that mounts it can reach",
+                remedy="run this in such a pod and say where the claim is mounted",
+            )
+        return Path(spec.mounted) / spec.path
     path = Path(spec.path)
     if not path.is_absolute():
         raise InvalidLocation(
             f"{spec.uri} is relative, and nobody knows to what", remedy="write local:///PATH"
         )
-    return FolderSource(spec.uri, path, confined=False)
+    return path
 
 
-def open_claim(spec: SourceSpec) -> FolderSource:
-    if not spec.mounted:
-        raise InvalidLocation(
-            f"{spec.uri} is a claim, which only a pod that mounts it can read",
-            remedy="run this in such a pod and say where the claim is mounted",
-        )
-    return FolderSource(spec.uri, Path(spec.mounted) / spec.path, confined=True)
+def open_folder(spec: SourceSpec) -> FolderSource:
+    return FolderSource(spec.uri, folder_of(spec), confined=spec.scheme == "pvc")
 
 
 def _files(root: Path) -> Iterator[Path]:

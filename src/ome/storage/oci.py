@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from ome.storage.errors import (
     AccessDenied,
     InvalidLocation,
     RateLimited,
+    ServerFailed,
     SourceNotFound,
     StorageError,
 )
@@ -112,18 +114,31 @@ class Bucket:
         encoded = json.dumps(body).encode() if body is not None else None
         signed = await self.sign(method, url, encoded)
         sent = {"content-type": "application/octet-stream"} if content is not None else {}
+        data = encoded if content is None else io.BytesIO(content)
         try:
             async with self.session.request(
                 method,
                 url,
                 headers={**sent, **signed, **(headers or {})},
-                data=encoded if encoded is not None else content,
+                data=data,
                 allow_redirects=False,
             ) as response:
-                raw = await response.content.read(_LARGEST_ANSWER)
+                raw = await _whole(response)
                 if response.status not in (200, 201, 204):
                     raise self.explain(response.status, response.headers, name, raw)
                 return (json.loads(raw) if raw else None), response.headers
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise unreachable(str(url), error) from error
+
+    async def content(self, key: str, name: str) -> bytes:
+        """A small object, whole. Raises ``SourceNotFound`` where there is none."""
+        url = self.object_url(key)
+        try:
+            async with self.session.get(url, headers=await self.sign("GET", url)) as response:
+                raw = await _whole(response)
+                if response.status not in (200, 206):
+                    raise self.explain(response.status, response.headers, name, raw)
+                return raw
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unreachable(str(url), error) from error
 
@@ -161,6 +176,19 @@ class Bucket:
                 retry_after=retry_after(headers),
             )
         return error_for(status, headers, "Oracle's object storage", name)
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """The body, within reason."""
+    raw = bytearray()
+    async for piece in response.content.iter_chunked(1024 * 1024):
+        raw += piece
+        if len(raw) > _LARGEST_ANSWER:
+            raise ServerFailed(
+                f"{response.url.host} sent an answer of more than {_LARGEST_ANSWER} bytes",
+                remedy="check the endpoint",
+            )
+    return bytes(raw)
 
 
 class OciSource:

@@ -26,8 +26,8 @@ _OPENERS: Final = {
     "az": "ome.storage.objectstore:open_objects",
     "oci": "ome.storage.oci:open_oci",
     "github": "ome.storage.github:open_release",
-    "pvc": "ome.storage.folder:open_claim",
-    "local": "ome.storage.folder:open_local",
+    "pvc": "ome.storage.folder:open_folder",
+    "local": "ome.storage.folder:open_folder",
 }
 _OWN_VENDORS: Final = {"pypi": "ome.storage.pypi:open_pypi"}
 """Also declared as entry points; looked up here so that a source tree needs no installation."""

@@ -187,7 +187,7 @@ class _Transfer:
         self.scratch.mkdir(parents=True, exist_ok=True)
         present = manifest.read(self._destination)
         try:
-            files = self._select(await self._listed())
+            files = select(await self._listed(), *self._selection, self._source.uri)
         except Unreachable:
             if present is not None and self._still_good(present):
                 return present
@@ -259,24 +259,6 @@ class _Transfer:
             return
         self.meter.total_bytes = wanted.size
         self.meter.begin("downloading")
-
-    def _select(self, files: Sequence[FileEntry]) -> list[FileEntry]:
-        include, exclude = self._selection
-        chosen: dict[str, FileEntry] = {}
-        for entry in files:
-            safe_relative(entry.path)
-            if include and not _matches(entry.path, include):
-                continue
-            if not _matches(entry.path, exclude):
-                chosen[entry.path] = entry
-        if not chosen:
-            raise SourceNotFound(
-                f"{self._source.uri} holds no files"
-                + (" that the include and exclude patterns leave" if include or exclude else ""),
-                remedy="check the storage URI" + (" and the patterns" if include else ""),
-            )
-        # Small files first: a wrong or gated repository shows at once.
-        return sorted(chosen.values(), key=lambda f: (f.size > 1024 * 1024, f.path))
 
     def _same(self, present: Manifest, wanted: Manifest) -> bool:
         if (present.uri, present.selection) != (redact(wanted.uri), wanted.selection):
@@ -391,6 +373,27 @@ class _Transfer:
         except OSError:
             lines = 0
         return lines > 1 or (self.scratch.is_dir() and any(self.scratch.iterdir()))
+
+
+def select(
+    files: Sequence[FileEntry], include: tuple[str, ...], exclude: tuple[str, ...], uri: str
+) -> list[FileEntry]:
+    """The files that the patterns leave. Raises ``UnsafeName`` and ``SourceNotFound``."""
+    chosen: dict[str, FileEntry] = {}
+    for entry in files:
+        safe_relative(entry.path)
+        if include and not _matches(entry.path, include):
+            continue
+        if not _matches(entry.path, exclude):
+            chosen[entry.path] = entry
+    if not chosen:
+        raise SourceNotFound(
+            f"{uri} holds no files"
+            + (" that the include and exclude patterns leave" if include or exclude else ""),
+            remedy="check the storage URI" + (" and the patterns" if include else ""),
+        )
+    # Small files first: a wrong or gated repository shows at once.
+    return sorted(chosen.values(), key=lambda f: (f.size > 1024 * 1024, f.path))
 
 
 def _matches(path: str, patterns: Iterable[str]) -> bool:

@@ -221,3 +221,13 @@ async def test_an_object_that_was_replaced_is_not_read_on(oci: FakeOci) -> None:
     with pytest.raises(errors.SourceNotFound):
         _ = [piece async for piece in source.read(gone, 0, 5)]
     await source.close()
+
+
+async def test_a_long_listing_is_read_to_its_end(oci: FakeOci) -> None:
+    oci.page_size = 1000
+    names = [f"llama/{'x' * 100}/{number:05}.bin" for number in range(2500)]
+    oci.objects = {("models", name): b"" for name in names}
+    source = open_source(spec_of(oci))
+    assert len(await source.list()) == len(names)
+    assert oci.requests["list"] == 3
+    await source.close()
