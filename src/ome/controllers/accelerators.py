@@ -6,7 +6,8 @@ Feature Discovery gives (:mod:`ome.controllers.pci`). A class that describes no 
 by its resources: a node has it that offers all of them. Where a node says how much memory its
 accelerators have (``nvidia.com/gpu.memory``, in MiB), a class that promises more does not count it.
 
-``totalAccelerators`` counts the first of ``spec.resources`` over these nodes;
+``totalAccelerators`` counts the first of ``spec.resources`` over these nodes (of a class that names
+none: every accelerator that they offer);
 ``availableAccelerators`` is what pods of services have not requested of it on nodes that are ready
 and take pods. Nodes and pods change often, so a class is looked at again after a moment of quiet,
 and written only when something in it changed.
@@ -36,6 +37,7 @@ from ome.controllers import pci
 from ome.controllers.cluster import Cluster
 from ome.kube import Client, PatchType
 from ome.selection.accelerators import memory_gib
+from ome.selection.devices import counted
 
 AVAILABLE = "Available"
 L_GPU_MEMORY = "nvidia.com/gpu.memory"
@@ -63,7 +65,7 @@ def has_class(node: Object, accelerator: Object) -> bool:
             return False
     elif not selector and not terms:
         wanted = [item["name"] for item in spec.get("resources") or ()]
-        if not wanted or any(not _allocatable(node, name) for name in wanted):
+        if not wanted or any(not _offers(node, name) for name in wanted):
             return False
     return _memory_suffices(labels.get(L_GPU_MEMORY), accelerator)
 
@@ -75,9 +77,13 @@ def _memory_suffices(label: str | None, accelerator: Object) -> bool:
     return int(label) / 1024 >= promised * _TOLERANCE
 
 
-def _allocatable(node: Object, resource: str) -> int:
-    amount = ((node.get("status") or {}).get("allocatable") or {}).get(resource)
-    return quantity.to_int(amount) if amount is not None else 0
+def allocatable(node: Object) -> Mapping[str, Any]:
+    return (node.get("status") or {}).get("allocatable") or {}
+
+
+def _offers(node: Object, resource: str) -> bool:
+    amount = allocatable(node).get(resource)
+    return amount is not None and quantity.to_int(amount) > 0
 
 
 def usable(node: Object) -> bool:
@@ -99,14 +105,15 @@ def status_of(
     names = [metadata(node)["name"] for node in having]
     status: Object = {"nodes": names, "availableNodes": len(free_nodes)}
     resources = (accelerator.get("spec") or {}).get("resources") or ()
-    name = resources[0]["name"] if resources else c.NVIDIA_GPU
-    total = sum(_allocatable(node, name) for node in having)
+    total = sum(counted(accelerator, allocatable(node)) for node in having)
     if total or resources:
-        free = {metadata(node)["name"]: _allocatable(node, name) for node in free_nodes}
+        free = {
+            metadata(node)["name"]: counted(accelerator, allocatable(node)) for node in free_nodes
+        }
         for pod in pods:
             where = (pod.get("spec") or {}).get("nodeName")
             if where in free and (pod.get("status") or {}).get("phase") not in _DONE:
-                free[where] -= _requested(pod, name)
+                free[where] -= _requested(pod, accelerator)
         status["totalAccelerators"] = total
         status["availableAccelerators"] = sum(max(0, count) for count in free.values())
     status["conditions"] = _conditions(old, names, len(free_nodes), now)
@@ -132,15 +139,17 @@ def _conditions(old: Object, names: list[str], usable_nodes: int, now: str) -> l
     )
 
 
-def _requested(pod: Object, resource: str) -> int:
-    total = 0
-    for container in (pod.get("spec") or {}).get("containers") or ():
-        given = container.get("resources") or {}
-        amount = (given.get("requests") or {}).get(resource)
-        if amount is None:
-            amount = (given.get("limits") or {}).get(resource)
-        total += quantity.to_int(amount) if amount is not None else 0
-    return total
+def _requested(pod: Object, accelerator: Object) -> int:
+    """What the pod holds while it lives: its containers together, or more while it starts."""
+    spec = pod.get("spec") or {}
+    together = sum(_of_container(item, accelerator) for item in spec.get("containers") or ())
+    starting = [_of_container(item, accelerator) for item in spec.get("initContainers") or ()]
+    return max([together, *starting])
+
+
+def _of_container(container: Object, accelerator: Object) -> int:
+    given = container.get("resources") or {}
+    return counted(accelerator, {**(given.get("limits") or {}), **(given.get("requests") or {})})
 
 
 def node_changed(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:

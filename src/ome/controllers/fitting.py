@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ome.api import constants as c
-from ome.apimachinery import quantity
 from ome.apimachinery.objects import Object, metadata
 from ome.artifacts.estimate import estimate_parameters
 from ome.artifacts.shape import shape as shape_of
@@ -22,6 +21,7 @@ from ome.rendering.merge import runtime_part
 from ome.selection import Entry, Runtime
 from ome.selection.accelerators import Holds, Memory, memory_gib
 from ome.selection.criteria import Reason
+from ome.selection.devices import counted
 from ome.selection.sizes import parse_parameters
 from ome.sizing import GIB, ModelFacts, Place, Shape, judge, read_args
 
@@ -154,16 +154,8 @@ def _runner(service: Object, component: str, runtime: Object) -> tuple[Object, i
 
 def _gpus(runner: Object, accelerator: Object) -> int:
     """How many of the accelerator a pod gets; 0 where nothing says so."""
-    resources = (accelerator.get("spec") or {}).get("resources") or ()
-    name = resources[0]["name"] if resources else c.NVIDIA_GPU
-    for side in ("limits", "requests"):
-        amount = runner["resources"][side].get(name)
-        if amount is not None:
-            try:
-                return max(0, quantity.to_int(amount))
-            except ValueError:
-                return 0
-    return 0
+    resources = runner["resources"]
+    return counted(accelerator, {**resources["requests"], **resources["limits"]})
 
 
 def facts_of(model: Object) -> ModelFacts:

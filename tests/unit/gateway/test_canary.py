@@ -49,7 +49,7 @@ async def answers(bed: Bed, count: int = REQUESTS) -> Counter[str]:
     return found
 
 
-@pytest.mark.parametrize("percent", [0, 20, 50, 99])
+@pytest.mark.parametrize("percent", [0, 20, 50, 100])
 async def test_requests_are_split_by_weight(
     bed: Bed, engines: list[FakeEngine], percent: int
 ) -> None:
@@ -85,7 +85,6 @@ async def test_a_canary_that_cannot_be_reached_is_replaced_by_the_stable_version
 
 async def test_without_a_canary_there_is_no_split() -> None:
     assert read_service(service("a")).canary == ""
-    assert read_service(with_canary(100)).canary == ""
     found = read_service(with_canary(30))
     assert (found.canary, found.canary_percent) == ("a-engine-canary", 30)
 

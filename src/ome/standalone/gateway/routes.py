@@ -178,12 +178,15 @@ def read_service(obj: Mapping[str, Any]) -> Service:
 
 
 def _canary(obj: Mapping[str, Any], component: str) -> tuple[str, int]:
-    """(the canary's Kubernetes Service, its percentage) of what answers for the service."""
+    """(the canary's Kubernetes Service, its percentage) of what answers for the service.
+
+    With 100 it is being promoted: it gets everything until the stable version is rolled.
+    """
     components = (obj.get("status") or {}).get("components") or {}
     for entry in (components.get(component) or {}).get("traffic") or ():
         percent = entry.get("percent")
-        if entry.get("latestRevision") and isinstance(percent, int) and percent < 100:
-            return truncate_dns(str(entry.get("revisionName") or "")), max(0, percent)
+        if entry.get("latestRevision") and isinstance(percent, int):
+            return truncate_dns(str(entry.get("revisionName") or "")), min(max(0, percent), 100)
     return "", 0
 
 
