@@ -6,16 +6,23 @@
   code block after it.
 * ``docs/troubleshooting.md``: the reasons of conditions, between ``<!-- reasons -->`` and
   ``<!-- end -->``.
+* ``docs/reference/``: whole pages, made by ``tools/reference``.
 
-The words around these stay. ``tests/unit/docs/test_docs.py`` fails where page and program differ.
+The words around the first two stay. ``tests/unit/docs/test_docs.py`` fails where page and program
+differ.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import click
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tools.reference.pages import pages as reference_pages
 
 from ome.api.reasons import REASONS, Outlook
 from ome.cli.commands.model import COMMANDS as MODEL_COMMANDS
@@ -24,6 +31,7 @@ from ome.cli.main import COMMANDS, cli
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "cli.md"
 TROUBLES = DOCS / "troubleshooting.md"
+REFERENCE = DOCS / "reference"
 WIDTH = 88
 TABLE = re.compile(r"<!-- reasons -->\n.*?<!-- end -->", re.DOTALL)
 WORDS = {
@@ -82,12 +90,24 @@ def reasons(text: str) -> str:
     return TABLE.sub(lambda _: block, text)
 
 
+def write_reference() -> None:
+    """All pages of the reference; one that is not made any more goes."""
+    REFERENCE.mkdir(exist_ok=True)
+    made = reference_pages()
+    for path in REFERENCE.glob("*.md"):
+        if path.name not in made:
+            path.unlink()
+    for name, text in made.items():
+        (REFERENCE / name).write_text(text)
+
+
 def main() -> None:
     text = PAGE.read_text()
     if absent := missing(text):
         raise SystemExit(f"{PAGE} has no block for: {', '.join(absent)}")
     PAGE.write_text(renew(text))
     TROUBLES.write_text(reasons(TROUBLES.read_text()))
+    write_reference()
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ _AS_VERSION = (
 class Operator:
     """``ome operator`` outside of the cluster, webhooks on."""
 
-    def __init__(self, api: Api, folder: Path, *, upgraded: bool = False) -> None:
-        self.port, hooks = free_port(), free_port()
+    def __init__(self, api: Api, folder: Path, hooks: int, *, upgraded: bool = False) -> None:
+        self.port = free_port()
         start = ["-c", _AS_VERSION] if upgraded else ["-m", "ome.cli"]
         arguments = ["operator", "--kubeconfig", str(api.bed.kubeconfig("operator"))]
         arguments += ["--namespace", "ome", "--listen", f"127.0.0.1:{self.port}"]
@@ -88,6 +88,7 @@ class Measurement:
         self._api, self._folder, self._count, self._rate = api, folder, count, rate
         self._audit = Audit(api.bed)
         self._operator: Operator | None = None
+        self._hooks = free_port()  # the same one for all: the API server has its address
         self._services = f"{OME}/namespaces/{NAMESPACE}/inferenceservices"
         self._deployments = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 
@@ -97,7 +98,7 @@ class Measurement:
 
     async def _start(self, *, upgraded: bool = False) -> Operator:
         self.close()
-        self._operator = Operator(self._api, self._folder, upgraded=upgraded)
+        self._operator = Operator(self._api, self._folder, self._hooks, upgraded=upgraded)
         await self._operator.until_leads()
         return self._operator
 

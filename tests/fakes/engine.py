@@ -22,6 +22,7 @@ import argparse
 import asyncio
 import dataclasses
 import json
+import random
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -44,6 +45,12 @@ class Behaviour:
     fail_next: int = 0  # only this many of them (0: all, while fail_status is set)
     break_stream_after: int = -1  # close the connection after this many streamed tokens
     hang: bool = False  # never answer /v1 requests
+    jitter: float = 0.0  # delays vary by up to this share of themselves, evenly
+    fail_share: float = 0.0  # this share of requests gets ``fail_with``, evenly spread
+    fail_with: int = 500
+    crash_after: int = -1  # stop listening and break all connections after so many requests
+    only_model: bool = False  # 404 for any other model than the engine's own
+    key: str = ""  # 401 without this bearer token
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,10 @@ class FakeEngine:
         self.in_flight = 0
         self.uploaded = 0
         self._runner: web.AppRunner | None = None
+        self._random = random.Random(0)
+        self._luck = 0.0
+        self._served = 0
+        self._stopping: asyncio.Future[None] | None = None
 
     @property
     def url(self) -> str:
@@ -123,18 +134,44 @@ class FakeEngine:
         self.requests.append(Recorded(request.method, request.path, body, dict(request.headers)))
         if "/v1/" not in request.path or request.path.endswith("/v1/models"):
             return await handler(request)
+        if (refusal := self._refusal(request, body)) is not None:
+            return refusal
         self.in_flight += 1
         try:
             if self.behaviour.hang:
                 await asyncio.Event().wait()
             if self.behaviour.delay:
-                await asyncio.sleep(self.behaviour.delay)
+                await asyncio.sleep(self._vary(self.behaviour.delay))
             if self.behaviour.fail_status:
                 return self._failure()
+            if self._unlucky():
+                return self._json({"error": {"message": "bad luck"}}, self.behaviour.fail_with)
             request[BODY] = body
             return await handler(request)
         finally:
             self.in_flight -= 1
+
+    def _refusal(self, request: web.Request, body: dict[str, Any]) -> web.Response | None:
+        """Answers that no delay goes before; and the crash."""
+        told = self.behaviour
+        self._served += 1
+        if 0 <= told.crash_after < self._served:
+            self._stopping = asyncio.ensure_future(self.stop())
+            if request.transport is not None:
+                request.transport.abort()
+        if told.key and request.headers.get("Authorization") != f"Bearer {told.key}":
+            return self._json({"error": {"message": "wrong key"}}, 401)
+        if told.only_model and body.get("model") != self.model:
+            text = f"The model `{body.get('model')}` does not exist."
+            return self._json({"error": {"message": text}}, 404)
+        return None
+
+    def _vary(self, delay: float) -> float:
+        return delay * (1 + self.behaviour.jitter * self._random.uniform(-1, 1))
+
+    def _unlucky(self) -> bool:
+        before, self._luck = self._luck, self._luck + self.behaviour.fail_share
+        return int(self._luck) > int(before)
 
     def _failure(self) -> web.Response:
         status = self.behaviour.fail_status
@@ -225,15 +262,30 @@ class FakeEngine:
                     request.transport.abort()
                 return response
             if index and self.behaviour.token_delay:
-                await asyncio.sleep(self.behaviour.token_delay)
+                await asyncio.sleep(self._vary(self.behaviour.token_delay))
             await response.write(f"data: {json.dumps(base | {'choices': [choice]})}\n\n".encode())
         last = {"index": 0, "finish_reason": "stop"} | (
             {"delta": {}} if "chat" in kind else {"text": ""}
         )
         await response.write(f"data: {json.dumps(base | {'choices': [last]})}\n\n".encode())
+        if (request[BODY].get("stream_options") or {}).get("include_usage"):
+            usage = self._usage(request[BODY], len(choices))
+            chunk = json.dumps(base | {"choices": [], "usage": usage})
+            await response.write(f"data: {chunk}\n\n".encode())
         await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
         return response
+
+    @staticmethod
+    def _usage(body: dict[str, Any], tokens: int) -> dict[str, int]:
+        """A word of the prompt is a token."""
+        said = body.get("messages") or [{"content": body.get("prompt") or ""}]
+        prompt = sum(len(str(message.get("content") or "").split()) for message in said)
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": tokens,
+            "total_tokens": prompt + tokens,
+        }
 
     async def _embeddings(self, request: web.Request) -> web.Response:
         given = request[BODY].get("input", "")
@@ -242,7 +294,9 @@ class FakeEngine:
             {"object": "embedding", "index": index, "embedding": [0.1, 0.2, 0.3]}
             for index, _ in enumerate(inputs)
         ]
-        return self._json({"object": "list", "model": self.model, "data": data})
+        count = sum(len(str(text).split()) for text in inputs)
+        usage = {"prompt_tokens": count, "total_tokens": count}
+        return self._json({"object": "list", "model": self.model, "data": data, "usage": usage})
 
     async def _rerank(self, request: web.Request) -> web.Response:
         documents = request[BODY].get("documents") or []

@@ -80,6 +80,8 @@ class FakeHub:
         name = f"{request.match_info['org']}/{request.match_info['name']}"
         repository = self.repositories.get(name)
         known = request.headers.get("Authorization") == f"Bearer {self.token}"
+        if repository is None and known:
+            raise web.HTTPNotFound(headers={"X-Error-Code": "RepoNotFound"})
         if repository is None or (repository.private and not known):
             raise web.HTTPUnauthorized(headers={"X-Error-Code": "RepoNotFound"})
         if repository.gated and not known:

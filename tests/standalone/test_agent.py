@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes import gguf
+from tests.fakes.github import FakeGitHub
 from tests.fakes.hub import Repository
 from tests.standalone.agentworld import MIB, NODE, World, llama, until, workers, world
 
@@ -201,7 +203,6 @@ async def test_a_changed_uri_replaces_the_files(world: World) -> None:
     ("uri", "path", "reason", "words"),
     [
         ("hf://org/absent", "", "NotFound", "no model org/absent"),
-        ("github://org/absent", "", "UnsupportedStorage", "github://"),
         ("ftp://org/absent", "", "InvalidStorageUri", "ftp://"),
         ("nonsense", "", "InvalidStorageUri", "no scheme that models come from"),
         ("hf://org/model", "/raid/models/../../etc", "InvalidStorageUri", "clean absolute path"),
@@ -219,6 +220,25 @@ async def test_what_can_not_be_is_failed_with_cause_and_remedy(
     assert words in entry["error"]["message"]
     assert entry["error"]["remedy"]
     assert sorted(p.name for p in world.root.iterdir()) == [".ome-agent"]
+
+
+async def test_every_value_of_the_secret_reaches_the_storage_and_nothing_else(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    github = FakeGitHub({("org/private", "v1"): llama()}, private={"org/private"})
+    await github.start()
+    data = {"GITHUB_TOKEN": base64.b64encode(github.token.encode()).decode()}
+    secret = {"metadata": {"name": "keys", "namespace": "ome"}, "data": data}
+    await world.client.create(SECRETS, secret, namespace="ome")
+    endpoint = {"endpoint": github.url}
+    await world.model("m", "github://org/private", key="keys", parameters=endpoint)
+    await world.start()
+    entry = await world.reaches("clusterbasemodel.m", "Ready")
+    assert github.authorized_content == 0
+    for text in (json.dumps(entry), caplog.text):
+        assert github.token not in text
+    await github.stop()
 
 
 async def test_a_gated_model_becomes_ready_when_the_secret_appears(

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ome.api import storage_uri
+from ome.api.storage_uri import StorageURIError
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object
-
-_PAIR = r"\([0-9]+,[0-9]+\)"
-_IMAGE = r"I\([0-9]+,[0-9]+(,[0-9]+)?\)"
-SCENARIOS: Mapping[str, tuple[re.Pattern[str], str]] = {
-    "text-to-text": (
-        re.compile(rf"N{_PAIR}/{_PAIR}|U{_PAIR}(/{_PAIR})?|D{_PAIR}"),
-        "D(100,100), N(480,240)/(300,150) or U(50,100)/(200,250)",
-    ),
-    "text-to-embeddings": (re.compile(r"E\([0-9]+(,[0-9]+)?\)"), "E(256)"),
-    "image-to-text": (re.compile(_IMAGE), "I(512,512)"),
-    "image-to-embeddings": (re.compile(_IMAGE), "I(512,512)"),
-}
+from ome.benchmark import job, storage
+from ome.benchmark.scenarios import SCENARIOS
 
 
 def benchmark_errors(obj: Object) -> list[FieldError]:
     spec = obj.get("spec") or {}
-    return [*_endpoint(spec), *_scenarios(spec), *_parameters(spec), *_limits(spec)]
+    return [*_endpoint(spec), *_scenarios(spec), *_parameters(spec), *_limits(spec), *_places(spec)]
 
 
 def _endpoint(spec: Mapping[str, Any]) -> Iterator[FieldError]:
@@ -89,3 +80,51 @@ def _limits(spec: Mapping[str, Any]) -> Iterator[FieldError]:
             "say where the results go, for example pvc://results/run-1",
             "FieldValueRequired",
         )
+
+
+def _places(spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    for key, known, what in (
+        ("outputLocation", storage.WRITABLE, "results can't be written there"),
+        ("dataset", storage.READABLE, "genai-bench can't read data from there"),
+    ):
+        uri = (spec.get(key) or {}).get("storageUri")
+        if not uri:
+            continue
+        path = f"spec.{key}.storageUri"
+        try:
+            scheme = storage_uri.parse(str(uri)).scheme
+        except StorageURIError as error:
+            yield FieldError(path, str(error))
+            continue
+        if scheme not in known:
+            forms = ", ".join(f"{name}://" for name in known)
+            yield FieldError(path, f"{what}; use one of {forms}")
+
+
+def benchmark_warnings(obj: Object, old: Object | None) -> list[str]:
+    """What is stored although it can't come to a good end as it is, or has no effect."""
+    spec = obj.get("spec") or {}
+    found = []
+    if lacking := job.unsupported(spec):
+        found.append(f"{lacking[1]}: {lacking[0]}; {lacking[2]}")
+    if spec.get("task") == "text-to-embeddings" and spec.get("numConcurrency"):
+        found.append(
+            "spec.numConcurrency: genai-bench varies the size of batches for embeddings, "
+            "one request at a time; the numbers are taken as sizes of batches"
+        )
+    for index, scenario in enumerate(spec.get("trafficScenarios") or ()):
+        if str(scenario).startswith("E(") and "," in str(scenario):
+            found.append(
+                f"spec.trafficScenarios[{index}]: an embedding has one length; "
+                "the second number is left out"
+            )
+    parameters = (spec.get("outputLocation") or {}).get("parameters") or {}
+    for name in sorted(storage.SECRET_PARAMETERS.keys() & parameters.keys()):
+        found.append(
+            f"spec.outputLocation.parameters.{name}: everybody who may read this object can read "
+            f"it; put it into a Secret as {storage.SECRET_PARAMETERS[name]} and name that in "
+            "spec.outputLocation.key"
+        )
+    if old is not None and (old.get("status") or {}).get("startTime"):
+        found.append("the benchmark has begun and stays what it was; delete and create it anew")
+    return found

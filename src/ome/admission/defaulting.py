@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ome.admission import migration
-from ome.admission.view import View, config_section
+from ome.admission.view import View, configuration
 from ome.api import constants as c
 from ome.api import resources as o
 from ome.apimachinery.jsonvalues import compact, copy_json
@@ -35,8 +35,8 @@ def default_service(
         warnings.append(_DEPRECATION + _new_form(patched, view))
         if migrate:
             warnings += migration.migrate(spec, meta.get("namespace") or "default", view)
-    deploy = config_section(view, namespace, "deploy")
-    _stamp_mode(annotations, spec, obj, old, deploy.get("defaultDeploymentMode") or "")
+    deploy = configuration(view, namespace).deploy
+    _stamp_mode(annotations, spec, obj, old, deploy.default_deployment_mode)
     if annotations or "annotations" in meta:
         meta["annotations"] = annotations
     _default_replicas(patched, view)

@@ -91,11 +91,6 @@ def _moved(predictor: Object, spec: Object, before: set[str]) -> Iterator[str]:
     ):
         if model.get(old):
             yield f"spec.predictor.model.{old} has become {name} in spec.engine.runner.env"
-    if model.get("runtimeVersion"):
-        yield (
-            f"spec.predictor.model.runtimeVersion ({model['runtimeVersion']}) is gone, it had no "
-            "effect; name the image that you want in spec.engine.runner.image"
-        )
 
 
 def migrate(spec: Object, namespace: str, view: View) -> list[str]:

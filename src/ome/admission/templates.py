@@ -7,7 +7,7 @@ from typing import Any
 
 from ome.apimachinery.errors import FieldError
 
-HOLDERS = ("leader", "worker")
+HOLDERS = ("leader", "worker", "workerSpec")
 
 
 def ephemeral_errors(part: Mapping[str, Any], path: str) -> Iterator[FieldError]:

@@ -18,6 +18,7 @@ from ome.apimachinery import objects
 from ome.apimachinery.objects import (
     Key,
     annotations_of,
+    condition,
     is_deleting,
     labels_of,
     metadata,
@@ -28,6 +29,7 @@ from ome.storage import SourceSpec, known_vendor
 
 How = Literal["download", "local", "nothing"]
 _SECRET_PARAMETERS = frozenset({"token", "secretKey"})
+_FINALIZERS = {c.FINALIZER_BASE_MODEL, c.FINALIZER_CLUSTER_BASE_MODEL, c.FINALIZER_WEIGHTS}
 _SKIP_PARSING = "ome.oracle.com/skip-config-parsing"
 
 
@@ -62,9 +64,10 @@ def keeps_files(model: Mapping[str, Any]) -> bool:
 
 
 def wanted_here(model: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
-    """Whether this node has to hold the model: not deleting, and its selectors match the node."""
+    """Whether this node has to hold the model: its selectors match the node, and it is not being
+    deleted, or still used by services (which the operator says in the condition ``InUse``)."""
     storage = (model.get("spec") or {}).get("storage") or {}
-    if is_deleting(model) or not storage.get("storageUri") or on_a_claim(model):
+    if _let_go(model) or not storage.get("storageUri") or on_a_claim(model):
         return False
     labels = labels_of(node)
     selector = storage.get("nodeSelector") or {}
@@ -75,6 +78,18 @@ def wanted_here(model: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
     if not required:
         return True
     return node_selector_matches(node, required.get("nodeSelectorTerms"))
+
+
+def _let_go(model: Mapping[str, Any]) -> bool:
+    """Whether the model is being deleted and nobody needs it any more.
+
+    While the operator's finalizer is there, the operator has the say: it knows the services.
+    """
+    if not is_deleting(model):
+        return False
+    if not _FINALIZERS & set(metadata(model).get("finalizers") or ()):
+        return True
+    return (condition(model, "InUse") or {}).get("status") == "False"
 
 
 def on_a_claim(model: Mapping[str, Any]) -> bool:

@@ -330,6 +330,20 @@ class BenchmarkPod(Resources, frozen=True, kw_only=True, rename="camel"):
     cpu_limit: Annotated[str, Field("Most CPU.", example="2")] = "2"
     memory_request: Annotated[str, Field("Memory that is reserved.", example="2Gi")] = "2Gi"
     memory_limit: Annotated[str, Field("Most memory.", example="2Gi")] = "2Gi"
+    host_process: Annotated[
+        bool, Field("Run as a process of the host (ours; one machine).", example=True)
+    ] = False
+    command: Annotated[
+        tuple[str, ...],
+        Field("What runs Python in the image (ours); none: python3.", example=["python3"]),
+    ] = ()
+    python: Annotated[
+        str,
+        Field(
+            "Python that has genai-bench, where it is another one (ours).",
+            example="/opt/genai-bench/bin/python",
+        ),
+    ] = ""
 
 
 class BenchmarkJob(Lens, frozen=True, kw_only=True, rename="camel"):

@@ -127,6 +127,8 @@ A_HOLD_ROLLOUT: Final = "ome.io/hold-rollout"
 """On a service: ``"true"`` keeps its live pod template although a shared input changed."""
 A_INPUT_HASH: Final = "ome.io/template-input-hash"
 """On a child: hash of the inputs of its pod template. Same inputs keep the live template."""
+A_CREATED_FROM: Final = "ome.io/created-from"
+"""On a child, from its creation to its first change: digest of the object it was made from."""
 
 NOT_PROPAGATED_ANNOTATIONS: Final = frozenset(
     {A_KNATIVE_MIN_SCALE, A_KNATIVE_MAX_SCALE, A_STORAGE_SOURCE_URI, A_LAST_APPLIED}
@@ -197,7 +199,9 @@ NODE_MODEL_DELETED: Final = "Deleted"
 # --- finalizers -------------------------------------------------------------------------------
 FINALIZER_INFERENCE_SERVICE: Final = "inferenceservice.finalizers"
 FINALIZER_BASE_MODEL: Final = "basemodels.ome.io/finalizer"
+FINALIZER_WEIGHTS: Final = "finetunedweights.ome.io/finalizer"
 FINALIZER_CLUSTER_BASE_MODEL: Final = "clusterbasemodels.ome.io/finalizer"
+FINALIZER_BENCHMARK_JOB: Final = "benchmarkjob.finalizers"
 FINALIZER_ACCELERATOR_CLASS: Final = "acceleratorclasses.ome.io/finalizer"
 
 # --- field managers ---------------------------------------------------------------------------

@@ -541,7 +541,135 @@ _SHAPE: Final = (
     ),
 )
 
-_GROUPS: Final = (_SERVICE, _MODEL, _RUNTIME, _COMPONENT, _CRASHES, _ADDRESS, _WEIGHTS, _SHAPE)
+_BENCHMARK: Final = (
+    Reason(
+        "ServiceNotFound",
+        _PASSES,
+        "the service that is to be measured does not exist",
+        "waiting for InferenceService {service}, which does not exist",
+        "create it, or correct spec.endpoint.inferenceService",
+    ),
+    Reason("Suspended", _PASSES, "the benchmark is held", "it is suspended"),
+    Reason(
+        "GenaiBenchMissing",
+        _STUCK,
+        "genai-bench is not installed where the benchmark runs",
+        "{problem}",
+        "on one machine: ome bench install, then create the benchmark again; on a cluster: name "
+        "an image that has genai-bench",
+    ),
+    Reason(
+        "GenaiBenchFailed",
+        _STUCK,
+        "genai-bench ended with an error of its own",
+        "{problem}",
+        "see the log of the pod",
+    ),
+    Reason(
+        "OptionsRefused",
+        _STUCK,
+        "genai-bench refused an option",
+        "genai-bench refuses its options: {problem}",
+        "correct the field that the message speaks of, and create the benchmark again",
+    ),
+    Reason(
+        "EndpointUnreachable",
+        _STUCK,
+        "nobody answers at the endpoint",
+        "{problem}",
+        "see that the server runs and that pods can reach it, and create the benchmark again",
+    ),
+    Reason(
+        "EndpointLost",
+        _STUCK,
+        "the endpoint went away while it was measured",
+        "{problem}",
+        "see why the server ended, and create the benchmark again; what was measured is kept",
+    ),
+    Reason(
+        "KeyRefused",
+        _STUCK,
+        "the endpoint refuses the key, or wants one",
+        "{problem}",
+        "give the key in podOverride.env as OPENAI_API_KEY with valueFrom.secretKeyRef, and "
+        "create the benchmark again",
+    ),
+    Reason(
+        "ModelUnknown",
+        _STUCK,
+        "the endpoint does not serve a model of that name",
+        "{problem}",
+        "correct spec.endpoint.endpoint.modelName, or leave it out, and create the benchmark again",
+    ),
+    Reason(
+        "RequestRefused",
+        _STUCK,
+        "the endpoint refuses requests of this kind",
+        "{problem}",
+        "take another task, or other additionalRequestParams",
+    ),
+    Reason(
+        "RequestsFailed",
+        _STUCK,
+        "most requests of the benchmark failed",
+        "{problem}",
+        "see the log of the server",
+    ),
+    Reason(
+        "OutputUnwritable",
+        _STUCK,
+        "results can't be stored where they should go",
+        "{problem}",
+        "correct spec.outputLocation or the rights there, and create the benchmark again",
+    ),
+    Reason(
+        "DatasetUnusable",
+        _STUCK,
+        "the dataset can't be read",
+        "the dataset can't be used: {problem}",
+        "correct spec.dataset or the file, and create the benchmark again",
+    ),
+    Reason(
+        "TokenizerUnusable",
+        _STUCK,
+        "the tokenizer can't be loaded",
+        "{problem}",
+        "name another one in podOverride.env as MODEL_TOKENIZER",
+    ),
+    Reason(
+        "Stopped",
+        _STUCK,
+        "the benchmark was stopped",
+        "{problem}",
+        "create the benchmark again",
+    ),
+    Reason(
+        "JobFailed",
+        _STUCK,
+        "the Job of the benchmark failed",
+        "{problem}",
+        "see the events and the log of the pod, and create the benchmark again",
+    ),
+    Reason(
+        "JobGone",
+        _STUCK,
+        "the Job of the benchmark was deleted while it ran",
+        "Job {job} was deleted while it ran",
+        "create the benchmark again",
+    ),
+)
+
+_GROUPS: Final = (
+    _SERVICE,
+    _MODEL,
+    _RUNTIME,
+    _COMPONENT,
+    _CRASHES,
+    _ADDRESS,
+    _WEIGHTS,
+    _SHAPE,
+    _BENCHMARK,
+)
 
 REASONS: Final[Mapping[str, Reason]] = MappingProxyType(
     {r.code: r for group in _GROUPS for r in group}

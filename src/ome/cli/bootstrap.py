@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from ome._version import __version__
-from ome.api.constants import A_HOST_PROCESS, INFERENCE_SERVICE_CONFIG
+from ome.api.constants import A_HOST_PROCESS, BENCHMARK_JOB_CONFIG, INFERENCE_SERVICE_CONFIG
 from ome.api.resources import by_kind
 from ome.apimachinery.errors import AlreadyExists, NotFound
 from ome.apimachinery.objects import Object, Resource, annotations_of
@@ -81,15 +81,38 @@ async def configure(client: Client, gateway: str) -> None:
         },
         "readiness": {"probe": "completion"},
     }
-    live = await _found(client, CONFIG_MAPS, INFERENCE_SERVICE_CONFIG, NAMESPACE)
+    await _configure(client, INFERENCE_SERVICE_CONFIG, ours)
+
+
+async def configure_benchmarks(client: Client, command: Sequence[str], python: str) -> None:
+    """Benchmarks run as processes: ``command`` is a Python, ``python`` the one with genai-bench.
+
+    They ask for little: what they measure must still fit on this machine."""
+    pod = {
+        "image": "ome.io/host-process/genai-bench",
+        "hostProcess": True,
+        "command": list(command),
+        "python": python,
+        "cpuRequest": "10m",
+        "cpuLimit": "",
+        "memoryRequest": "64Mi",
+        "memoryLimit": "",
+    }
+    await _configure(client, BENCHMARK_JOB_CONFIG, {"benchmarkjob": {"podConfig": pod}})
+
+
+async def _configure(client: Client, name: str, ours: Mapping[str, Any]) -> None:
+    live = await _found(client, CONFIG_MAPS, name, NAMESPACE)
     data: dict[str, str] = dict((live or {}).get("data") or {})
-    wanted = data | {name: json.dumps(section) for name, section in ours.items()}
+    # Nothing here acts on ScaledObjects, so no service should wait for one.
+    nobody = {"kedaConfig": json.dumps({"enableKeda": False})}
+    wanted = nobody | data | {name: json.dumps(section) for name, section in ours.items()}
     if live is not None and data == wanted:
         return
     obj: Object = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": INFERENCE_SERVICE_CONFIG, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "data": wanted,
     }
     await client.apply(CONFIG_MAPS, obj, field_manager=MANAGER)

@@ -111,11 +111,13 @@ def review(entry: Manifest, resource: Resource, view: Files) -> list[Finding]:
 
 
 def _of_metadata(entry: Manifest, resource: Resource) -> list[FieldError]:
-    """Kubernetes' own rules; who names no namespace gets one when the object is applied."""
-    obj = entry.object
-    if resource.namespaced and not obj["metadata"].get("namespace"):
-        obj = {**obj, "metadata": {**obj["metadata"], "namespace": "default"}}
-    return core_validation.validate(resource, obj)
+    """Kubernetes' own rules. Who names no namespace gets one when the object is applied; one that
+    a kind of the cluster names is ignored."""
+    meta = dict(entry.object["metadata"])
+    namespace = meta.pop("namespace", "") or "default"
+    if resource.namespaced:
+        meta["namespace"] = namespace
+    return core_validation.validate(resource, {**entry.object, "metadata": meta})
 
 
 def _warning(entry: Manifest, text: str) -> Finding:

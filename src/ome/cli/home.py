@@ -82,6 +82,15 @@ class Home:
     def models(self) -> Path:
         return self.root / "models"
 
+    @property
+    def bench(self) -> Path:
+        """genai-bench's own environment, and results of benchmarks."""
+        return self.root / "bench"
+
+    @property
+    def bench_python(self) -> Path:
+        return self.bench / "venv" / "bin" / "python"
+
     def make(self) -> None:
         """Creates the folders, closed to other users."""
         try:

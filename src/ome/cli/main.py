@@ -110,7 +110,9 @@ def _unexpected(error: Exception) -> int:
     from ome.cli.errors import FAILURE
 
     if isinstance(error, StatusError):
-        Output().error(f"the API server refused: {error.message}")
+        from ome.cli.forbidden import explained
+
+        Output().error(f"the API server refused: {explained(error.message)}")
     elif "OME_DEBUG" in os.environ:
         raise error
     else:

@@ -121,6 +121,7 @@ async def run(
             del data
             port = await _gateway_port(home, client, options.gateway_port)
             await bootstrap.configure(client, f"{HOST}:{port}")
+            await bootstrap.configure_benchmarks(client, [sys.executable], str(home.bench_python))
             gateway = _gateway(home, node.name, port)
             state = _state(home, server.tls_port, port)
 
@@ -268,7 +269,7 @@ async def _run_parts(
         client, namespace=bootstrap.NAMESPACE, progress_seconds=PROGRESS_SECONDS
     )
     parts: dict[str, Coroutine[Any, Any, object]] = {
-        "workload controllers": workloads.run(client),
+        "workload controllers": workloads.run(client, usage=node.usage),
         "node": node.run(),
         "operator": operator,
         "model agent": agent.run(),

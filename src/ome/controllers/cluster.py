@@ -111,7 +111,7 @@ class Cluster:
 
     def _read_settings(self, _event: str, _old: Any, new: Any) -> None:
         config_map = None if new is None else new.object()
-        self.settings = read(config_map, self.settings if new is not None else None)
+        self.settings = read(config_map, self.settings)
 
     def _add_indexes(self) -> None:
         self.services.add_index("label", lambda obj: [_label_key(obj)])
@@ -121,8 +121,9 @@ class Cluster:
         for informer in (*self.children.values(), self.pods):
             informer.add_index("service", lambda obj: [service_of(obj)])
         self.pods.add_index("node", _node_of_pod)
-        for informer in self.models.values():
+        for informer in (*self.models.values(), self.weights):
             informer.add_index("report", lambda obj: [report_key(obj)])
+        self.weights.add_index("base", lambda obj: [base_of_weights(obj)])
 
     # -- questions ----------------------------------------------------------------------------
 
@@ -131,6 +132,10 @@ class Cluster:
 
     def weight(self, name: str) -> Object | None:
         return self.weights.get("", name)
+
+    def weights_of_model(self, kind: str, key: Key) -> list[Key]:
+        """Fine-tuned weights that name the model as their base."""
+        return self.weights.keys_by_index("base", f"{kind} {key}")
 
     def services_of_weight(self, name: str) -> list[Key]:
         return self.services.keys_by_index("weight", name)
@@ -209,7 +214,7 @@ class Cluster:
         return [
             (kind, key)
             for name in data
-            for kind, informer in self.models.items()
+            for kind, informer in (*self.models.items(), ("FineTunedWeight", self.weights))
             for key in informer.keys_by_index("report", name)
         ]
 
@@ -270,9 +275,18 @@ class Catalog:
 
 
 def report_key(model: Mapping[str, Any]) -> str:
-    """The key of the model in nodes' status ConfigMaps."""
+    """The key of the model (or of fine-tuned weights) in nodes' status ConfigMaps."""
     key = key_of(model)
+    if "baseModelRef" in (model.get("spec") or {}):
+        return names.weights_config_map_key(key.name)
     return names.model_config_map_key(key.namespace, key.name)
+
+
+def base_of_weights(weights: Mapping[str, Any]) -> str:
+    """Index value of fine-tuned weights: kind and key of their base model."""
+    reference = (weights.get("spec") or {}).get("baseModelRef") or {}
+    key = Key(str(reference.get("namespace") or ""), str(reference.get("name") or ""))
+    return f"{'BaseModel' if key.namespace else 'ClusterBaseModel'} {key}"
 
 
 def service_of(child: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """Carries out plans. The only place from which controllers change children.
 
-* Objects go out by server-side apply, field manager ``ome``, forced: what the plan names is ours.
-* An object that the plan wants to create but that exists and belongs to someone else is left alone;
-  :class:`NameTaken` says whose it is.
+* Objects are created by POST, one request that can't hit an object of somebody else: that one is
+  left alone, and :class:`NameTaken` says whose it is. Changes go out by server-side apply, field
+  manager ``ome``, forced: what the plan names is ours (:mod:`ome.controllers.ownership`).
 * Deletions name the uid, so that a new object of the same name is never hit.
 * One event for what was created, changed, scaled and deleted at one time, with the actions' own
   sentences.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 
 from ome.api import constants as c
-from ome.apimachinery.errors import Conflict, NotFound
+from ome.apimachinery.errors import AlreadyExists, Conflict, NotFound
 from ome.apimachinery.objects import (
     Key,
     Object,
@@ -22,8 +22,9 @@ from ome.apimachinery.objects import (
     is_deleting,
     metadata,
 )
+from ome.controllers import ownership
 from ome.controllers.plan import OPTIONAL, SCALE_MANAGER, Apply, Delete, Plan, Scale, owns
-from ome.kube import Client, Events
+from ome.kube import Client, Events, PatchType
 
 log = logging.getLogger("ome.controllers.executor")
 
@@ -77,10 +78,11 @@ def _note(
 
 
 async def _apply(owner: Object, action: Apply, client: Client) -> None:
-    if action.verb == "create":
-        await _refuse_foreign(owner, action, client)
     try:
-        await client.apply(action.resource, action.object, field_manager=c.MANAGER)
+        if action.verb == "create":
+            await _create(owner, action, client)
+        else:
+            await _change(action, action.hand_over, client)
     except NotFound as error:
         if action.resource in OPTIONAL and "namespaces" not in error.message:
             raise KindGone(action.resource, action.sentence) from error
@@ -89,14 +91,33 @@ async def _apply(owner: Object, action: Apply, client: Client) -> None:
         await _set_replicas(client, action.resource, action.key, action.replicas)
 
 
-async def _refuse_foreign(owner: Object, action: Apply, client: Client) -> None:
-    """The cache holds only labelled children, so ask the server who has the name."""
+async def _create(owner: Object, action: Apply, client: Client) -> None:
+    """The cache holds only labelled children, and may lag: somebody may have the name."""
     try:
+        await client.create(
+            action.resource, ownership.for_creation(action.object), field_manager=c.MANAGER
+        )
+    except AlreadyExists:
         found = await client.get(action.resource, action.key.name, action.key.namespace)
-    except NotFound:
-        return
-    if owns(owner, found):
-        return
+        if not owns(owner, found):
+            raise _taken(owner, action, found) from None
+        await _change(action, ownership.handed_over(found, action.object), client)
+
+
+async def _change(action: Apply, hand_over: list[Object], client: Client) -> None:
+    if hand_over:
+        await client.patch(
+            action.resource,
+            action.key.name,
+            hand_over,
+            namespace=action.key.namespace,
+            type=PatchType.JSON,
+            field_manager=c.MANAGER,
+        )
+    await client.apply(action.resource, action.object, field_manager=c.MANAGER)
+
+
+def _taken(owner: Object, action: Apply, found: Object) -> NameTaken:
     holder = controller_of(found)
     described = f"{holder['kind']} {holder['name']}" if holder else "nobody that OME knows"
     passing = is_deleting(found) or (
@@ -104,7 +125,7 @@ async def _refuse_foreign(owner: Object, action: Apply, client: Client) -> None:
         and holder.get("kind") == owner.get("kind")
         and holder.get("name") == metadata(owner)["name"]
     )
-    raise NameTaken(action.resource.kind, action.key.name, described, passing=passing)
+    return NameTaken(action.resource.kind, action.key.name, described, passing=passing)
 
 
 async def _set_replicas(client: Client, resource: Resource, key: Key, count: int) -> None:

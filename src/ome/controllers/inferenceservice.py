@@ -26,6 +26,7 @@ from ome.controllers.decide import Decision, World, decide
 from ome.controllers.executor import KindGone, NameTaken, execute
 from ome.controllers.plan import Plan
 from ome.controllers.recycling import recycle
+from ome.controllers.story import is_progress
 from ome.controllers.telling import Teller
 from ome.controllers.waves import Waves
 from ome.kube import Client, Events, KubeError, PatchType, Result
@@ -41,6 +42,8 @@ _RETRY_ANSWER = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _LOG_LINES = 5
 _SETTLED = ("Serving", "ScaledToZero")
 """Reasons of a Ready that nothing is left to do for."""
+PROGRESS_SECONDS = 1.0
+"""So long at least lies between two statuses of a service that differ in progress alone."""
 KIND_RETRY = 10.0
 """Seconds after which a service that waits for a missing kind looks again."""
 
@@ -77,6 +80,7 @@ class InferenceServices:
         self._http = http
         self._waves = Waves()
         self._refused: dict[Key, int] = {}
+        self._written: dict[Key, float] = {}
         self._teller = Teller(events)
         self._asking: dict[Key, _Asking] = {}
         self._tails: dict[Key, tuple[str, str]] = {}
@@ -122,11 +126,11 @@ class InferenceServices:
             attempts = self._refused[key] = self._refused.get(key, 0) + 1
             again = refusals.pause(attempts)
             decision = replace(decision, problem=refusals.problem_of(error), rendered=None)
-        await self._report(service, decision)
+        later = await self._report(service, decision)
         if _waits_for_kind(decision):
             self.look_for_kinds()
             again = KIND_RETRY
-        waits = [s for s in (again, self._teller.look_again(service)) if s is not None]
+        waits = [s for s in (again, later, self._teller.look_again(service)) if s is not None]
         return Result(min(waits)) if waits else None
 
     # -- deciding -----------------------------------------------------------------------------
@@ -158,7 +162,8 @@ class InferenceServices:
 
     # -- reporting ----------------------------------------------------------------------------
 
-    async def _report(self, service: Object, decision: Decision) -> None:
+    async def _report(self, service: Object, decision: Decision) -> float | None:
+        """Writes the status; seconds after which to come back if it was too early for that."""
         key = key_of(service)
         pods = self._cluster.pods_of(service)
         asking = self._asking.get(key)
@@ -184,11 +189,12 @@ class InferenceServices:
         )
         result = build(given)
         self._release_wave(key, result.status, decision)
-        await self._write(service, result.status)
+        later = await self._write(service, result.status)
         if result.version:
             self._ask(service, result.version, decision)
         elif asking is not None and asking.task is None:
             self._asking.pop(key, None)
+        return later
 
     def _release_wave(self, key: Key, status: Object, decision: Decision) -> None:
         if not self._waves.holds(key):
@@ -200,10 +206,16 @@ class InferenceServices:
         if following is not None:
             self.enqueue(following)
 
-    async def _write(self, service: Object, status: Object) -> None:
+    async def _write(self, service: Object, status: Object) -> float | None:
+        """Writes what has changed; of mere progress not more than one status a second."""
         old = service.get("status") or {}
         if old == status:
-            return
+            return None
+        key, clock = key_of(service), asyncio.get_running_loop().time()
+        early = self._written.get(key, 0.0) + PROGRESS_SECONDS - clock
+        if early > 0 and is_progress(old, status):
+            return early
+        self._written[key] = clock
         updated = {**service, "status": status}
         try:
             await self._client.update(
@@ -213,8 +225,9 @@ class InferenceServices:
                 field_manager=c.MANAGER_STATUS,
             )
         except NotFound:
-            return
+            return None
         self._teller.changed(service, updated)
+        return None
 
     async def _last_lines(self, pods: dict[str, list[Object]]) -> dict[str, str]:
         """The end of the log of pods that crashed without leaving a message."""
@@ -287,6 +300,7 @@ class InferenceServices:
     # -- leaving ------------------------------------------------------------------------------
 
     def _forget(self, key: Key) -> None:
+        self._written.pop(key, None)
         self._refused.pop(key, None)
         self._teller.forget(key)
         self._stop_asking(key)

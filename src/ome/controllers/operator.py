@@ -15,6 +15,7 @@ an accelerator class,
 the configuration            every service; the class itself
 a node, a pod's place        the accelerator classes
 a node that is lost or back  services that have pods there
+a benchmark, its Job or pod  the benchmark; so does the service that it measures
 ============================ ===================================================================
 """
 
@@ -28,10 +29,13 @@ from typing import TYPE_CHECKING, Any
 from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Key, key_of
 from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
+from ome.controllers.benchmarks import FOLLOW_SECONDS, BenchmarkCaches, Benchmarks
 from ome.controllers.cluster import Cluster, lost_since, service_of
+from ome.controllers.configuration import ConfigurationReporter
 from ome.controllers.inferenceservice import InferenceServices
 from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
 from ome.controllers.plan import OPTIONAL
+from ome.controllers.settings import gone
 from ome.kube import Client, Controller, Events, KubeError
 from ome.rendering import Capabilities
 
@@ -40,7 +44,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ome.controllers.operator")
 
-SERVICE_WORKERS = 8
+SERVICE_WORKERS = 16
+"""They wait for the API server most of the time."""
+GATHER_SECONDS = 0.05
+"""Changes of children come in bursts: so long they are gathered before the service is looked at."""
 QUIET_SECONDS = 1.0
 """How long changes of nodes and pods are gathered before accelerator classes are looked at."""
 KINDS_SECONDS = 10.0
@@ -76,6 +83,9 @@ class Operator:
         self._look = asyncio.Event()
         self._kinds_known = asyncio.Event()
         self.cluster = Cluster(client, namespace)
+        self.configuration = ConfigurationReporter(namespace)
+        self._last_config = self.cluster.settings.config
+        self.benchmark_caches = BenchmarkCaches(client, namespace)
         self._prepare()
         self._connect()
 
@@ -95,16 +105,25 @@ class Operator:
                 Models(kind, client, self.cluster, self.events, self._progress_seconds).reconcile,
                 workers=MODEL_WORKERS,
             )
-            for kind in self.cluster.models
+            for kind in (*self.cluster.models, "FineTunedWeight")
         }
         self.accelerators = Controller(
             "acceleratorclass", Accelerators(client, self.cluster).reconcile, workers=1
         )
         self.reports = Controller("nodereport", self._drop_report, workers=1)
+        follow = min(self._progress_seconds, FOLLOW_SECONDS)
+        benchmarks = Benchmarks(client, self.cluster, self.benchmark_caches, self.events, follow)
+        self.benchmarks = Controller("benchmarkjob", benchmarks.reconcile, workers=2)
         self._on_controllers(self.controllers())
 
     def controllers(self) -> list[Controller]:
-        return [self.services, *self.models.values(), self.accelerators, self.reports]
+        return [
+            self.services,
+            *self.models.values(),
+            self.accelerators,
+            self.reports,
+            self.benchmarks,
+        ]
 
     async def _drop_report(self, key: Key) -> None:
         await drop_report(self._client, self.cluster, key)
@@ -129,7 +148,7 @@ class Operator:
     async def watch(self) -> None:
         """Keeps the caches, until cancelled. What a server refuses is tried again for ever."""
         async with asyncio.TaskGroup() as tasks:
-            for informer in self.cluster.informers():
+            for informer in (*self.cluster.informers(), *self.benchmark_caches.informers()):
                 tasks.create_task(informer.run(), name=f"watch {informer.resource}")
             await self._watch_kinds(tasks, self._capabilities or await self._discover())
             self._kinds_known.set()
@@ -138,6 +157,8 @@ class Operator:
     async def synced(self) -> None:
         """Waits until the caches have been filled once."""
         await self.cluster.synced()
+        for informer in self.benchmark_caches.informers():
+            await informer.synced()
         await self._kinds_known.wait()
 
     async def lead(self) -> None:
@@ -147,11 +168,16 @@ class Operator:
             self._enqueue_all()
         self._led = True
         log.info("caches are filled: %d services", len(self.cluster.services))
+        if not self.cluster.config.keys():
+            self.cluster.settings = gone(None)
+            self.configuration.changed(self.cluster.settings, None)
+        self.configuration.lead(self.events)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for controller in self.controllers():
                     tasks.create_task(controller.run(), name=controller.name)
         finally:
+            self.configuration.follow()
             await self.reconciler.close()
             await self.events.close()
             session, self._own_http = self._own_http, None
@@ -163,10 +189,14 @@ class Operator:
         for kind, informer in self.cluster.models.items():
             for key in informer.keys():  # noqa: SIM118 - a method of informers
                 self.models[kind].enqueue(key)
+        for key in self.cluster.weights.keys():  # noqa: SIM118 - a method of informers
+            self.models["FineTunedWeight"].enqueue(key)
         for key in self.cluster.reports.keys():  # noqa: SIM118 - a method of informers
             self.reports.enqueue(Key("", key.name))
         for key in self.cluster.accelerators.keys():  # noqa: SIM118 - a method of informers
             self.accelerators.enqueue(key)
+        for key in self.benchmark_caches.benchmarks.keys():  # noqa: SIM118 - a method of informers
+            self.benchmarks.enqueue(key)
 
     # -- kinds that a cluster may lack --------------------------------------------------------
 
@@ -219,6 +249,8 @@ class Operator:
         cluster.reports.add_handler(self._report_changed)
         cluster.nodes.add_handler(self._node_changed)
         cluster.config.add_handler(self._config_changed)
+        # After a new term of leadership it is another controller that is woken.
+        self.benchmark_caches.connect(cluster.services, lambda key: self.benchmarks.enqueue(key))
 
     def _service_changed(self, _event: str, old: Any, new: Any) -> None:
         self.services.enqueue((new or old).key)
@@ -242,7 +274,7 @@ class Operator:
 
     def _child_changed(self, _event: str, old: Any, new: Any) -> None:
         for key in self.cluster.services_of_label(service_of(new or old)):
-            self.services.enqueue(key)
+            self.services.enqueue_after(key, GATHER_SECONDS)
 
     def _model_changed(self, kind: str) -> Callable[[str, Any, Any], None]:
         def changed(_event: str, old: Any, new: Any) -> None:
@@ -250,6 +282,8 @@ class Operator:
             self.models[kind].enqueue(key)
             for user in self.cluster.services_of_model(kind, key):
                 self.services.enqueue(user)
+            for weights in self.cluster.weights_of_model(kind, key):
+                self.models["FineTunedWeight"].enqueue(weights)
 
         return changed
 
@@ -258,6 +292,7 @@ class Operator:
             self.services.enqueue(user)
 
     def _weight_changed(self, _event: str, old: Any, new: Any) -> None:
+        self.models["FineTunedWeight"].enqueue((new or old).key)
         for user in self.cluster.services_of_weight((new or old).key.name):
             self.services.enqueue(user)
 
@@ -295,10 +330,11 @@ class Operator:
             for key in self.cluster.services_of_label(value):
                 self.services.enqueue(key)
 
-    def _config_changed(self, _event: str, _old: Any, _new: Any) -> None:
-        for problem in self.cluster.settings.problems:
-            log.warning("configuration: %s", problem)
-        self._everything_changed()
+    def _config_changed(self, _event: str, _old: Any, new: Any) -> None:
+        self.configuration.changed(self.cluster.settings, new.object() if new is not None else None)
+        if self.cluster.settings.config != self._last_config:
+            self._last_config = self.cluster.settings.config
+            self._everything_changed()
 
     def _accelerator_changed(self, _event: str, old: Any, new: Any) -> None:
         self.accelerators.enqueue((new or old).key)

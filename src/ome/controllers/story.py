@@ -49,3 +49,16 @@ def of(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Told | None
     if after == "False" and reason not in PROGRESS:
         return Told(True, reason or "NotReady", message)
     return None
+
+
+def is_progress(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether two statuses of a service tell the same but for sentences and counts."""
+    return bool(old) and _gist(old) == _gist(new)
+
+
+def _gist(status: Mapping[str, Any]) -> tuple[Any, ...]:
+    conditions = sorted(
+        (str(c.get("type")), str(c.get("status")), str(c.get("reason")))
+        for c in status.get("conditions") or ()
+    )
+    return status.get("observedGeneration"), status.get("url"), conditions

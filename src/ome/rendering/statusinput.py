@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ome.apimachinery.errors import one_line
 from ome.apimachinery.objects import Object
 from ome.rendering import ingress as ingress_rules
 from ome.rendering.facts import Observed, Rendered
 from ome.rendering.workload import Model
 from ome.selection import Selection
 from ome.selection.accelerators import AcceleratorChoice
+
+_LONGEST_SENTENCE = 1500
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Problem:
     @property
     def sentence(self) -> str:
         text = self.message.rstrip(".")
-        return f"{text}. What to do: {self.fix}" if self.fix else text
+        text = f"{text}. What to do: {self.fix}" if self.fix else text
+        return one_line(text, _LONGEST_SENTENCE)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from ome.apimachinery.errors import one_line
 from ome.selection.accelerators import AcceleratorChoice
 from ome.selection.runtimes import Candidate, Selection
+
+_LONGEST_LINE = 2000
 
 
 def summary(selection: Selection) -> str:
@@ -40,7 +43,7 @@ def lines(selection: Selection, *, all_losers: bool = True) -> list[str]:
         text.append(f"nearest miss: {miss.name}. To make it fit: {selection.fix}")
     elif selection.problem is not None and selection.problem.fix:
         text.append(f"what to do: {selection.problem.fix}")
-    return text
+    return [one_line(line, _LONGEST_LINE) for line in text]
 
 
 def _candidate_lines(candidate: Candidate, selection: Selection) -> list[str]:

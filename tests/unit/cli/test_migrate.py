@@ -84,8 +84,8 @@ spec.predictor.model.baseModel has become spec.model: ClusterBaseModel e5-mistra
 spec.predictor.model.runtime has become spec.runtime: ClusterServingRuntime srt-e5
 spec.predictor.model.storageUri has become STORAGE_URI in spec.engine.runner.env
 spec.predictor.model.protocolVersion has become PROTOCOL_VERSION in spec.engine.runner.env
-spec.predictor.model.runtimeVersion (v1) is gone, it had no effect; name the image that you want \
-in spec.engine.runner.image
+spec.predictor.model.runtimeVersion has no effect: runtimes name whole images. Set \
+spec.engine.runner.image for another version
 model e5-mistral does not exist yet; it is taken to be a ClusterBaseModel
 annotation ome.io/deprecation-warning is gone with what it warned of
 """

@@ -42,7 +42,7 @@ class Rule:
 _OME: Final = "ome.io"
 _RBAC: Final = "rbac.authorization.k8s.io"
 _ADMISSION: Final = "admissionregistration.k8s.io"
-_MODELS: Final = ("basemodels", "clusterbasemodels")
+_MODELS: Final = ("basemodels", "clusterbasemodels", "finetunedweights")
 _CONFIGURATIONS: Final = configuration_names()
 
 OPERATOR_CLUSTER: Final = (
@@ -69,7 +69,7 @@ OPERATOR_CLUSTER: Final = (
     Rule(
         "what services are chosen from and checked against",
         _OME,
-        ("servingruntimes", "clusterservingruntimes", "acceleratorclasses", "finetunedweights"),
+        ("servingruntimes", "clusterservingruntimes", "acceleratorclasses"),
         READ,
     ),
     Rule("children: the workload", "apps", ("deployments",), CHILD),
@@ -108,6 +108,20 @@ OPERATOR_CLUSTER: Final = (
         ("get", *READ),
     ),
     Rule("the last words of a crashed engine", "", ("pods/log",), ("get",)),
+    Rule(
+        "benchmarks; patch lets go of a finalizer of the earlier manager",
+        _OME,
+        ("benchmarkjobs",),
+        ("list", "watch", "patch"),
+    ),
+    Rule("how far benchmarks are", _OME, ("benchmarkjobs/status",), ("update",)),
+    Rule(
+        "Jobs of benchmarks name them as owners that can't go before them",
+        _OME,
+        ("benchmarkjobs/finalizers",),
+        ("update",),
+    ),
+    Rule("children: the Jobs of benchmarks", "batch", ("jobs",), CHILD),
     Rule("which nodes live", "", ("nodes",), READ),
     Rule("telling people what happened", "", ("events",), ("create", "patch")),
     Rule(
@@ -160,7 +174,7 @@ OPERATOR_OWN: Final = (
     Rule("the webhooks' certificate", "", ("secrets",), ("get", "update"), (SECRET_NAME,)),
 )
 AGENT_CLUSTER: Final = (
-    Rule("which models there are", _OME, (*_MODELS, "finetunedweights"), READ),
+    Rule("which models there are", _OME, _MODELS, READ),
     Rule("which models services wait for", _OME, ("inferenceservices",), ("list",)),
     Rule(
         "this node's labels, and saying on them which models it has",

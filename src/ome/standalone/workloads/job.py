@@ -81,7 +81,9 @@ def plan(job: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], now: float) 
     }
     stamp = timestamp(now)
     suspended = bool(spec.get("suspend"))
-    if not suspended:
+    if suspended:
+        status.pop("startTime", None)  # its time begins anew when it goes on
+    else:
         status.setdefault("startTime", stamp)
     begun = seconds(status.get("startTime")) or now
     verdict = _verdict(spec, len(succeeded), len(failed) + restarted, len(active), now - begun)
