@@ -346,6 +346,34 @@ async def test_a_mode_from_apply_to_ready_to_nothing(place: Place, name: str) ->
         await place.gone(resource, child)
 
 
+async def test_kubectl_scales_a_service_and_sees_what_it_has(place: Place, ns: Kubectl) -> None:
+    await place.apply(runtime(), service(runtime=RT, engine={"minReplicas": 1, "maxReplicas": 4}))
+    await place.until_ready()
+
+    async def has(count: int) -> Object | None:
+        live = await place.get(o.INFERENCE_SERVICES, "chat")
+        ready = (condition(live, "Ready") or {}).get("message") == (
+            f"{count} of {count} engine replicas are available"
+        )
+        return live if ready else None
+
+    before = await place.get(o.INFERENCE_SERVICES, "chat")
+    scaled = await asyncio.to_thread(ns.run, "scale", "isvc/chat", "--replicas=3")
+    assert "scaled" in scaled
+    live = await until("three replicas serve", lambda: has(3))
+    assert live["metadata"]["generation"] == before["metadata"]["generation"] + 1
+    assert live["status"]["observedGeneration"] == live["metadata"]["generation"]
+    assert live["status"]["components"]["engine"]["replicas"] == 3
+    shown = await asyncio.to_thread(
+        ns.run, "get", "isvc", "chat", "--subresource=scale", "-o", "json"
+    )
+    scale = json.loads(shown)
+    assert (scale["spec"]["replicas"], scale["status"]["replicas"]) == (3, 3)
+    refused = await asyncio.to_thread(ns.try_, "scale", "isvc/chat", "--replicas=5")
+    assert refused.returncode != 0
+    assert len((await place.client.list(r.PODS, place.namespace)).items) == 3
+
+
 async def test_what_an_older_kind_does_not_know_is_said_in_the_status(place: Place) -> None:
     """This Knative has no hostPath volumes; nodes' models need them."""
     await place.apply(runtime(), service(runtime=RT, engine={"minReplicas": 0}))

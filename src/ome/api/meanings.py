@@ -136,6 +136,8 @@ ANNOTATIONS: Final = (
             f"Container that gets it ({c.MAIN_CONTAINER} where absent)."),
     Meaning(c.A_INPUT_HASH, "workloads", _OME,
             "What the pod template was made of. As long as it is the same, the template stays."),
+    Meaning(c.A_CREATED_FROM, "children that OME creates", _OME,
+            "From its creation to its first change: digest of the object it was made from."),
     Meaning(c.A_SCALE_TO_ZERO_AFTER, _SERVICE, _YOU,
             "How long a service with minReplicas 0 stays up without a request, where a gateway "
             "scales it; as `10m` or `90s`."),

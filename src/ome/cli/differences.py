@@ -21,7 +21,7 @@ from ome.apimachinery.errors import NotFound, StatusError
 from ome.apimachinery.objects import Object, Resource, metadata
 from ome.cli.api import Api
 from ome.controllers.decide import Decision
-from ome.controllers.plan import MANAGED, Apply
+from ome.controllers.plan import MANAGED, Apply, belongs
 from ome.rendering import Observed
 
 _TEMPLATES: dict[Resource, tuple[str, ...]] = {
@@ -47,15 +47,16 @@ class Change:
 
 
 def observe(api: Api, service: Object) -> Observed:
-    """The children that carry the service's label."""
+    """The service's children."""
     name = metadata(service)["name"]
     query = f"{c.L_INFERENCE_SERVICE}={names.label_value(name)}"
     found = {}
     for resource in MANAGED:
         try:
-            found[resource] = api.list(resource, metadata(service)["namespace"], labels=query)
+            listed = api.list(resource, metadata(service)["namespace"], labels=query)
         except NotFound:
             continue  # this cluster has no such kind
+        found[resource] = [child for child in listed if belongs(service, child)]
     return Observed(found)
 
 

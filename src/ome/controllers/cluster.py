@@ -14,7 +14,7 @@ from ome.api import resources as o
 from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Key, Object, Resource, condition, key_of, labels_of, metadata
 from ome.controllers.modelstate import ModelState, aggregate
-from ome.controllers.plan import ALWAYS, OPTIONAL
+from ome.controllers.plan import ALWAYS, OPTIONAL, belongs
 from ome.controllers.settings import OperatorSettings, read
 from ome.kube import Client, Informer
 from ome.rendering import Capabilities, Observed
@@ -152,11 +152,16 @@ class Cluster:
         return {metadata(obj)["name"]: obj for obj in self.accelerators.list()}
 
     def observed(self, service: Object) -> Observed:
-        """The children that carry the service's label, of any owner."""
+        """The service's children. What carries its label and is somebody else's is none: it is
+        neither changed nor deleted, and who has a child's name keeps it."""
         value = _label_key(service)
         return Observed(
             {
-                resource: informer.by_index("service", value)
+                resource: [
+                    child
+                    for child in informer.by_index("service", value)
+                    if belongs(service, child)
+                ]
                 for resource, informer in self.children.items()
             }
         )

@@ -179,3 +179,10 @@ def owns(owner: Object, child: Object) -> bool:
     """True where ``owner`` (this very object, by uid) is the child's controller."""
     reference = controller_of(child)
     return reference is not None and reference.get("uid") == uid_of(owner)
+
+
+def belongs(owner: Object, child: Object) -> bool:
+    """True for what may be worked on: owned children, and Sidecars, which once had no owner."""
+    if child.get("kind") == x.SIDECARS.kind and controller_of(child) is None:
+        return True
+    return owns(owner, child)
