@@ -26,6 +26,8 @@ from tests.cluster.bed.controlplane import ControlPlane
 
 Object = dict[str, Any]
 SECONDS = 60.0
+LEASE_SECONDS = 5
+"""How long a leader that is gone keeps its Lease."""
 
 
 def until(what: str, test: Callable[[], Any], seconds: float = SECONDS) -> Any:
@@ -106,13 +108,22 @@ class Replica:
     """One ``ome operator``. Its log is JSON lines in a file."""
 
     def __init__(
-        self, folder: Path, name: str, config: Path, balancer: Balancer, *more: str
+        self,
+        folder: Path,
+        name: str,
+        config: Path,
+        balancer: Balancer | None,
+        *more: str,
+        namespace: str = "ome",
     ) -> None:
+        """Without a balancer it takes its webhooks for those of a Service, as in a pod."""
         self.name = name
         self._log = folder / f"{name}.log"
-        arguments = ["operator", "--kubeconfig", str(config), "--namespace", "ome"]
+        arguments = ["operator", "--kubeconfig", str(config), "--namespace", namespace]
         arguments += ["--listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0"]
-        arguments += ["--webhook-url", balancer.url, "--lease-seconds", "5", "--drain-seconds", "1"]
+        arguments += ["--lease-seconds", str(LEASE_SECONDS), "--drain-seconds", "1"]
+        if balancer is not None:
+            arguments += ["--webhook-url", balancer.url]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -92,7 +92,8 @@ def test_helm_installs_upgrades_rolls_back_and_uninstalls(tools: Tools, cluster:
         assert hook["clientConfig"]["service"]["namespace"] == "llm-platform"
     # The accounts have what the chart gives, and only in this installation's namespace.
     account = "--as=system:serviceaccount:llm-platform:ome-controller-manager"
-    assert there.run("auth", "can-i", "update", "inferenceservices/status", account) == "yes\n"
+    status = ("update", "inferenceservices.ome.io", "--subresource=status")
+    assert there.run("auth", "can-i", *status, account) == "yes\n"
 
     more = ("--set", "operator.replicas=3", "--set-json", 'config.rollout={"servicesAtOnce":3}')
     tools.helm("upgrade", *chart, *more, "--wait", "--timeout", "60s")
@@ -131,7 +132,7 @@ def test_ome_installs_twice_without_a_change_and_uninstalls(tools: Tools, cluste
 
     def versions() -> dict[str, str]:
         listing = {"apiVersion": "v1", "kind": "List", "items": wanted}
-        found = cluster.run("get", "-f", "-", "-o", "json", stdin=json.dumps(listing))
+        found = there.run("get", "-f", "-", "-o", "json", stdin=json.dumps(listing))
         return {
             applying.title(item): item["metadata"]["resourceVersion"]
             for item in json.loads(found)["items"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from tests.cluster.bed.controlplane import ControlPlane
 from tests.cluster.conftest import Kubectl
 from tests.cluster.omehome import ACCOUNT, SAMPLES, Home, quiet
-from tests.cluster.replicas import Replica, audited, until, writes
+from tests.cluster.replicas import LEASE_SECONDS, Replica, audited, until, writes
 
 Object = dict[str, Any]
 pytestmark = pytest.mark.timeout(120)
@@ -213,6 +214,109 @@ def test_a_missing_right_is_named_with_the_rule_to_add(home: Home, replica: Repl
     finally:
         home.admin.apply(role, *bindings)
         home.end(second)
+
+
+def test_a_leader_that_is_killed_in_the_middle_of_a_hand_over_leaves_no_gap(
+    home: Home, replica: Replica, record_property: Callable[[str, object], None]
+) -> None:
+    standing_by = [home.start(), home.start()]
+    for one in standing_by:
+        one.until_ready()
+    assert replica.stop() == 0
+    home.end(replica)
+    until("one of them leads", lambda: any(one.leads for one in standing_by), 10)
+    heir = next(one for one in standing_by if one.leads)
+    last = next(one for one in standing_by if one is not heir)
+    began = time.monotonic()
+    heir.kill()
+    home.end(heir)
+    last.until_leads(20)
+    gap = time.monotonic() - began
+    record_property("seconds_without_a_leader", round(gap, 2))
+    assert gap < 3 * LEASE_SECONDS
+    # Meanwhile webhooks were answered by who was left, and the new leader acts.
+    there = home.serve("qwen3-0-6b")
+    there.wait("inferenceservice/qwen3-0-6b", "condition=Ready", 60)
+
+
+def test_a_second_installation_does_not_act_and_takes_over_when_the_first_is_gone(
+    home: Home, replica: Replica
+) -> None:
+    home.admin.run("create", "namespace", "second-ome")
+    second = Replica(home.folder, "second-ome", home.bed.kubeconfig(), None, namespace="second-ome")
+    try:
+        words = "another installation of OME is in charge here"
+        until("it says so", lambda: words in second.get("/readyz")[1])
+        until("it logs so", lambda: second.said(words))
+        assert not second.leads
+        assert replica.leads
+        assert replica.get("/readyz")[0] == 200
+        home.end(replica)
+        for hook in home.hooks:
+            home.admin.run("delete", hook["kind"], hook["metadata"]["name"])
+        second.until_leads(30)
+    finally:
+        second.kill()
+        home.admin.apply(*home.hooks)
+        home.admin.run("delete", "namespace", "second-ome", "--wait=false")
+
+
+def test_crds_of_another_version_are_told_and_nothing_stops(home: Home, replica: Replica) -> None:
+    there = home.serve("qwen3-0-6b")
+    there.wait("inferenceservice/qwen3-0-6b", "condition=Ready", 60)
+    uid = there.get("deployment", "qwen3-0-6b-engine")["metadata"]["uid"]
+    name = "crd/basemodels.ome.io"
+    label = "app.kubernetes.io/version"
+    now = home.admin.get(name)["metadata"]["labels"][label]
+    for other in ("0.0.1", "99.0.0"):
+        home.admin.run("label", name, f"{label}={other}", "--overwrite")
+        said = until(
+            "it says so", lambda other=other: replica.said(f"basemodels.ome.io is of OME {other}")
+        )
+        assert "ome crds | kubectl apply" in said["msg"]
+    assert replica.get("/readyz")[0] == 200
+    assert there.get("deployment", "qwen3-0-6b-engine")["metadata"]["uid"] == uid
+    home.admin.run("label", name, f"{label}={now}", "--overwrite")
+
+
+def test_a_typo_in_the_configuration_is_told_and_a_correction_counts(
+    home: Home, replica: Replica
+) -> None:
+    there = home.serve("qwen3-0-6b")
+    there.wait("inferenceservice/qwen3-0-6b", "condition=Ready", 60)
+    name = "inferenceservice-config"
+    good = home.admin.get("configmap", name)["data"]["ingress"]
+    before = there.get("inferenceservice", "qwen3-0-6b")["status"]["url"]
+
+    def configure(ingress: str) -> None:
+        patch = json.dumps({"data": {"ingress": ingress}})
+        home.admin.run("patch", "configmap", name, "--type=merge", "-p", patch)
+
+    def told(type_: str, words: str) -> bool:
+        events = home.admin.get("events", "--field-selector", f"involvedObject.name={name}")
+        return any(e["type"] == type_ and words in e["message"] for e in events["items"])
+
+    try:
+        configure('{"ingressDomain": ')
+        until("a Warning event says so", lambda: told("Warning", "data[ingress]: is not JSON"))
+        assert replica.said("data[ingress]: is not JSON")
+        assert there.get("inferenceservice", "qwen3-0-6b")["status"]["url"] == before
+        section = {
+            "ingressDomain": "corrected.example",
+            "pathTemplate": "/{{ .Name }}",
+            "disableIngressCreation": True,
+        }
+        configure(json.dumps(section))
+        until(
+            "the new address is in the status",
+            lambda: (
+                there.get("inferenceservice", "qwen3-0-6b")["status"]["url"]
+                == "http://corrected.example/qwen3-0-6b"
+            ),
+        )
+        until("that is told, too", lambda: told("Normal", "counts again"))
+    finally:
+        configure(good)
 
 
 def test_deleting_a_service_and_a_model_leaves_nothing_behind(home: Home, replica: Replica) -> None:

@@ -149,38 +149,20 @@ async def _until(what: str, check: Any) -> None:
     await wait(what, check)
 
 
-async def test_the_last_words_of_a_crashed_engine_are_asked_for(
-    place: Place, client: Client
+async def test_the_log_of_an_engine_that_left_no_message_is_asked_for(
+    home: Home, place: Place, client: Client
 ) -> None:
-    await place.apply(runtime(), service(runtime=RT))
-    await place.until_ready()
-    pod = (await client.list(r.PODS, place.namespace)).items[0]
-    crashed = {
-        "name": "ome-container",
-        "image": "engine:1",
-        "imageID": "",
-        "ready": False,
-        "restartCount": 3,
-        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
-        "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}},
-    }
-    await client.patch(
-        r.PODS,
-        pod["metadata"]["name"],
-        {"status": {"containerStatuses": [crashed]}},
-        namespace=place.namespace,
-        subresource="status",
-    )
+    crashing = {"annotations": {"bed.ome.io/behaviour": "out-of-memory"}}
+    await place.apply(runtime(), service(runtime=RT, engine=crashing))
 
-    async def said() -> bool:
-        live = await place.get(o.INFERENCE_SERVICES, "chat")
-        return "CrashLoop" in json.dumps(live["status"])
+    async def asked() -> bool:
+        return ("", "pods/log", "get") in _asked(home.bed, ACCOUNT)[0]
 
-    await _until("the status says so", said)
+    await _until("the log is asked for", asked)
     await client.delete(o.INFERENCE_SERVICES, "chat", place.namespace)
 
 
-def test_a_broken_certificate_is_replaced(home: Home) -> None:
+async def test_a_broken_certificate_is_replaced(home: Home) -> None:
     """Also what the right to update the Secret is for."""
     replica = home.replica()
     before = home.admin.get("secret", SECRET_NAME)["data"]
@@ -329,7 +311,7 @@ def _unused(rules: Sequence[rbac.Rule], asked: set[tuple[str, str, str]]) -> lis
     ]
 
 
-def test_the_operator_lacks_no_right_and_has_none_in_vain(home: Home) -> None:
+async def test_the_operator_lacks_no_right_and_has_none_in_vain(home: Home) -> None:
     asked, refused = _asked(home.bed, ACCOUNT)
     assert refused == []
     assert _unused((*rbac.OPERATOR_CLUSTER, *rbac.OPERATOR_OWN), asked) == []
@@ -337,7 +319,7 @@ def test_the_operator_lacks_no_right_and_has_none_in_vain(home: Home) -> None:
     assert secrets <= {"get", "create", "update"}, "Secrets are read by name"
 
 
-def test_the_agent_lacks_no_right_and_has_none_in_vain(home: Home) -> None:
+async def test_the_agent_lacks_no_right_and_has_none_in_vain(home: Home) -> None:
     asked, refused = _asked(home.bed, AGENT)
     assert refused == []
     rules = (*rbac.AGENT_CLUSTER, *rbac.AGENT_SECRETS, *rbac.AGENT_OWN)

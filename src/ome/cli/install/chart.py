@@ -190,6 +190,15 @@ def _readme() -> str:
             "Any namespace will do; cert-manager is not needed. `ome install` applies the same "
             "objects without Helm. Uninstalling leaves CRDs, models and services where they are.",
             "",
+            "The image is yours to build: `podman build -t REGISTRY/ome:TAG .` in the repository, "
+            "then `image.repository` and `image.tag`. The Containerfile has not been built where "
+            "this chart was made: there was no container engine.",
+            "",
+            "The operator runs in a namespace with pod security *restricted*. The agent does not: "
+            "it writes models to a folder of its node (hostPath, as root without capabilities), so "
+            "its namespace needs `pod-security.kubernetes.io/enforce: privileged`, or "
+            "`agent.enabled=false`.",
+            "",
             "| setting | what for | default |",
             "| --- | --- | --- |",
             *rows,
