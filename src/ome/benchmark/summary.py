@@ -78,6 +78,15 @@ def document(job: Object, told: Told, runs: Sequence[Object], state: str) -> Obj
     return found
 
 
+def runs_of(data: Mapping[str, str] | None) -> list[Object]:
+    """The runs in a results ConfigMap; none where it holds nothing that can be read."""
+    try:
+        found = json.loads((data or {}).get(SUMMARY_JSON) or "{}").get("runs")
+    except (ValueError, AttributeError):
+        return []
+    return [run for run in found or () if isinstance(run, dict)]
+
+
 def data(found: Object) -> dict[str, str]:
     """Data of the results ConfigMap."""
     return {
@@ -148,6 +157,8 @@ def progress(told: Told) -> str:
 
 def conclusion(told: Told, results: str) -> str:
     """When it has ended."""
+    if not told.runs:
+        return told.message or "nothing was measured"
     parts = [f"{len(told.runs)} runs, {told.completed} requests answered"]
     if told.failed:
         parts.append(f"{told.failed} failed ({causes(told.runs)})")
@@ -159,9 +170,7 @@ def conclusion(told: Told, results: str) -> str:
     firsts = [float(run["ttft"]["p50"]) for run in told.runs if run.get("ttft") and _speed(run)]
     if firsts:
         parts.append(f"first token after {min(firsts) * 1000:.4g} ms at best (p50)")
-    text = ", ".join(parts)
-    if told.runs:
-        text += f"; ConfigMap {results} has all figures"
+    text = f"{', '.join(parts)}; ConfigMap {results} has all figures"
     return f"{text}. Note: {'; '.join(told.notes)}" if told.notes else text
 
 
