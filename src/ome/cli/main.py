@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "wait": ("wait", "Wait until a service is ready"),
     "delete": ("delete", "Delete objects"),
     "explain": ("explain", "Which runtime a service would get, and why not the others"),
+    "bench": ("bench", "Measure services, and compare what was measured"),
     "plan": ("plan", "The objects that OME would make for a service"),
     "validate": ("validate", "Check files against the schemas, without any server"),
     "crds": ("crds", "Print the CustomResourceDefinitions"),
