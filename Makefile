@@ -5,7 +5,7 @@ BIN   := $(VENV)/bin
 UV    ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint format lock test-cluster clean
+.PHONY: help setup quickstart test contract lint format lock test-cluster test-emulators bench clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ quickstart: $(VENV)/.local  ## serve a model and ask it something; ONCE=1 stops 
 
 test: $(VENV)/.dev  ## all tests that need nothing but Python; ARGS="-k name"
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+contract: $(VENV)/.dev  ## the contract's ledger: which fields are proven, which are open; ARGS="engine.runner"
+	@exec $(BIN)/python tools/contract.py $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict and the contracts of the rooms
 	$(BIN)/ruff check .
@@ -49,6 +52,18 @@ test-cluster: $(VENV)/.dev  ## tests against a real kube-apiserver (builds it wi
 	@command -v go >/dev/null || { echo "error: THE CLUSTER TIER DID NOT RUN: it builds a real control plane from Go modules, and there is no go on PATH. Install Go 1.24 or newer." >&2; exit 1; }
 	@$(BIN)/python -m tests.cluster.bed.build
 	@exec $(BIN)/python -m pytest tests/cluster $(ARGS)
+
+test-emulators: $(VENV)/.dev  ## storages against all emulators, Azure's and Google's too (needs npm and go)
+	@for tool in npm go; do command -v $$tool >/dev/null || { echo "error: THE EMULATOR TIER DID NOT RUN: it needs $$tool, and there is none on PATH." >&2; exit 1; }; done
+	@$(BIN)/python -m tests.storages.servers
+	@OME_EMULATORS=1 exec $(BIN)/python -m pytest tests/storages $(ARGS)
+
+# The result is printed; WRITE=FILE also keeps it. N=1000 takes about half an hour on two cores.
+N ?= 100
+bench: $(VENV)/.dev  ## the operator at scale on the real control plane, beside its floor; N=1000
+	@command -v go >/dev/null || { echo "error: make bench builds a real control plane from Go modules, and there is no go on PATH. Install Go 1.24 or newer." >&2; exit 1; }
+	@$(BIN)/python -m tests.cluster.bed.build
+	@exec $(BIN)/python -m benchmarks.scale --n $(N) $(if $(WRITE),--write $(WRITE))
 
 clean:  ## remove .venv and caches (not the data of ome up)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

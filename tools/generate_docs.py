@@ -6,23 +6,32 @@
   code block after it.
 * ``docs/troubleshooting.md``: the reasons of conditions, between ``<!-- reasons -->`` and
   ``<!-- end -->``.
+* ``docs/reference/``: whole pages, made by ``tools/reference``.
 
-The words around these stay. ``tests/unit/docs/test_docs.py`` fails where page and program differ.
+The words around the first two stay. ``tests/unit/docs/test_docs.py`` fails where page and program
+differ.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import click
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tools.reference.pages import pages as reference_pages
+
 from ome.api.reasons import REASONS, Outlook
+from ome.cli.commands.model import COMMANDS as MODEL_COMMANDS
 from ome.cli.main import COMMANDS, cli
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "cli.md"
 TROUBLES = DOCS / "troubleshooting.md"
+REFERENCE = DOCS / "reference"
 WIDTH = 88
 TABLE = re.compile(r"<!-- reasons -->\n.*?<!-- end -->", re.DOTALL)
 WORDS = {
@@ -33,17 +42,21 @@ BLOCK = re.compile(r"<!-- help: (\S+) -->\n```text\n.*?```", re.DOTALL)
 
 
 def help_of(name: str) -> str:
-    """The help text of a command; of ``ome`` itself for the name ``ome``."""
+    """The help text of a command (``model.add`` for one of a group); of ``ome`` itself for the name
+    ``ome``."""
     top = click.Context(
         cli, info_name="ome", terminal_width=WIDTH, help_option_names=["-h", "--help"]
     )
     if name == "ome":
         return cli.get_help(top)
-    command = cli.get_command(top, name)
-    if command is None:
-        raise SystemExit(f"{PAGE} documents '{name}', but there is no such command")
-    with click.Context(command, parent=top, info_name=name, terminal_width=WIDTH) as context:
-        return command.get_help(context)
+    context, group = top, cli
+    for part in name.split("."):
+        command = group.get_command(context, part) if isinstance(group, click.Group) else None
+        if command is None:
+            raise SystemExit(f"{PAGE} documents '{name}', but there is no such command")
+        context = click.Context(command, parent=context, info_name=part, terminal_width=WIDTH)
+        group = command
+    return group.get_help(context)
 
 
 def renew(text: str) -> str:
@@ -61,7 +74,8 @@ def documented(text: str) -> list[str]:
 
 def missing(text: str) -> list[str]:
     """Commands that have no block on the page."""
-    return sorted({"ome", *COMMANDS} - set(documented(text)))
+    grouped = {f"model.{name}" for name in MODEL_COMMANDS}
+    return sorted({"ome", *COMMANDS, *grouped} - set(documented(text)))
 
 
 def reasons(text: str) -> str:
@@ -76,12 +90,24 @@ def reasons(text: str) -> str:
     return TABLE.sub(lambda _: block, text)
 
 
+def write_reference() -> None:
+    """All pages of the reference; one that is not made any more goes."""
+    REFERENCE.mkdir(exist_ok=True)
+    made = reference_pages()
+    for path in REFERENCE.glob("*.md"):
+        if path.name not in made:
+            path.unlink()
+    for name, text in made.items():
+        (REFERENCE / name).write_text(text)
+
+
 def main() -> None:
     text = PAGE.read_text()
     if absent := missing(text):
         raise SystemExit(f"{PAGE} has no block for: {', '.join(absent)}")
     PAGE.write_text(renew(text))
     TROUBLES.write_text(reasons(TROUBLES.read_text()))
+    write_reference()
 
 
 if __name__ == "__main__":

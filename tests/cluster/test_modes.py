@@ -32,7 +32,7 @@ from ome.apimachinery.objects import Object, Resource, condition
 from ome.controllers import Operator
 from ome.kube import Client, connect
 
-pytestmark = [pytest.mark.unsettled, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DISABLED = {"disableIngressCreation": True, "ingressDomain": "svc.cluster.local"}
 TRUE = [
@@ -61,6 +61,7 @@ class Place:
     def __init__(self, client: Client, namespace: str) -> None:
         self.client = client
         self.namespace = namespace
+        self._runtimes: list[str] = []
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -92,7 +93,15 @@ class Place:
             found = copy.deepcopy(obj)
             if resource.namespaced:
                 found["metadata"]["namespace"] = self.namespace
+            elif resource == o.CLUSTER_SERVING_RUNTIMES:
+                self._runtimes.append(found["metadata"]["name"])
             await self.client.apply(resource, found, field_manager="user")
+
+    async def clear(self) -> None:
+        """Takes away the runtimes of the whole cluster: other tests' services would choose them."""
+        for name in dict.fromkeys(self._runtimes):
+            with contextlib.suppress(NotFound):
+                await self.client.delete(o.CLUSTER_SERVING_RUNTIMES, name)
 
     async def get(self, resource: Resource, name: str) -> Object:
         return await self.client.get(resource, name, self.namespace)
@@ -188,6 +197,7 @@ async def place(
             with contextlib.suppress(NotFound):
                 await client.delete(o.INFERENCE_SERVICES, "chat", ns.namespace)
             await made.stop()
+            await made.clear()
             await client.delete(r.CONFIG_MAPS, "inferenceservice-config", "ome")
 
 
@@ -261,14 +271,18 @@ KNATIVE_UP = {
     "conditions": TRUE,
 }
 EXAMPLE = {"ingressDomain": "example.com", "domainTemplate": "{{ .Name }}.{{ .IngressDomain }}"}
+RT = {"name": "rt"}
+"""Named, not chosen: the cluster has what other tests' files left, too."""
 CASES = {
     "keda": Case(
-        service(kedaConfig={"enableKeda": True, "authenticationRef": {"name": "p"}}),
+        service(runtime=RT, kedaConfig={"enableKeda": True, "authenticationRef": {"name": "p"}}),
         ((x.SCALED_OBJECTS, "scaledobject-chat-engine"),),
     ),
     "serverless": Case(
         service(
-            model="on-claim", engine={"minReplicas": 0, "maxReplicas": 2, "timeoutSeconds": 30}
+            model="on-claim",
+            runtime=RT,
+            engine={"minReplicas": 0, "maxReplicas": 2, "timeoutSeconds": 30},
         ),
         ((x.KNATIVE_SERVICES, "chat-engine"), (x.VIRTUAL_SERVICES, "chat"), (r.SERVICES, "chat")),
         ((x.KNATIVE_SERVICES, "chat-engine", KNATIVE_UP),),
@@ -286,14 +300,14 @@ CASES = {
         runtime=gpu_runtime(2),
     ),
     "ingress": Case(
-        service(),
+        service(runtime=RT),
         ((r.INGRESSES, "chat"),),
         ((r.INGRESSES, "chat", {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}),),
         EXAMPLE,
         url="http://chat.example.com",
     ),
     "gateway": Case(
-        service(engine={"timeoutSeconds": 30}),
+        service(runtime=RT, engine={"timeoutSeconds": 30}),
         ((x.HTTP_ROUTES, "chat"), (x.HTTP_ROUTES, "chat-engine"), (x.HTTP_ROUTES, "chat-path")),
         tuple((x.HTTP_ROUTES, name, ACCEPTED) for name in ("chat", "chat-engine", "chat-path")),
         {
@@ -334,7 +348,7 @@ async def test_a_mode_from_apply_to_ready_to_nothing(place: Place, name: str) ->
 
 async def test_what_an_older_kind_does_not_know_is_said_in_the_status(place: Place) -> None:
     """This Knative has no hostPath volumes; nodes' models need them."""
-    await place.apply(runtime(), service(engine={"minReplicas": 0}))
+    await place.apply(runtime(), service(runtime=RT, engine={"minReplicas": 0}))
 
     async def refused() -> bool:
         live = await place.get(o.INFERENCE_SERVICES, "chat")

@@ -10,8 +10,9 @@ In a test::
 As a process (for pods): ``python tests/fakes/engine.py --host 127.0.0.1 --port 0 --model llama``
 prints ``listening on http://127.0.0.1:PORT`` and takes ``POST /_control`` with the fields of
 :class:`Behaviour` as JSON. It answers chat completions and completions (streamed or not),
-embeddings, rerank, ``/v1/models``, ``/health`` and ``/metrics``. Every answer names the engine in
-the ``X-Fake-Engine`` header, so that tests see which replica answered. The same is served below
+embeddings, rerank, audio transcriptions (a form), ``/v1/models``, ``/health`` and ``/metrics``.
+Every answer names the engine in the ``X-Fake-Engine`` header, so that tests see which replica
+answered. The same is served below
 ``/services/<namespace>/<name>``, as if a gateway stood in front.
 """
 
@@ -26,7 +27,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 BODY = web.RequestKey("body", dict)
 WORDS = ("hello", "from", "a", "fake", "engine", "that", "always", "says", "the", "same")
@@ -73,6 +74,7 @@ class FakeEngine:
         self.behaviour = Behaviour()
         self.requests: list[Recorded] = []
         self.in_flight = 0
+        self.uploaded = 0
         self._runner: web.AppRunner | None = None
         self._random = random.Random(0)
         self._luck = 0.0
@@ -92,6 +94,7 @@ class FakeEngine:
             app.router.add_post(f"{prefix}/v1/completions", self._completion)
             app.router.add_post(f"{prefix}/v1/embeddings", self._embeddings)
             app.router.add_post(f"{prefix}/v1/rerank", self._rerank)
+            app.router.add_post(f"{prefix}/v1/audio/transcriptions", self._transcribe)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/_control", self._control)
         self._runner = web.AppRunner(
@@ -124,7 +127,9 @@ class FakeEngine:
         if request.path == "/_control":
             return await handler(request)
         body: dict[str, Any] = {}
-        if request.can_read_body:
+        if request.content_type.startswith("multipart/"):
+            body = await self._form(request)
+        elif request.can_read_body:
             body = json.loads(await request.read() or b"{}")
         self.requests.append(Recorded(request.method, request.path, body, dict(request.headers)))
         if "/v1/" not in request.path or request.path.endswith("/v1/models"):
@@ -178,6 +183,24 @@ class FakeEngine:
 
     def _json(self, body: Any, status: int = 200) -> web.Response:
         return web.json_response(body, status=status, headers={"X-Fake-Engine": self.name})
+
+    async def _form(self, request: web.Request) -> dict[str, Any]:
+        """Fields as text, files as their length; the form is read as it comes."""
+        found: dict[str, Any] = {}
+        reader = await request.multipart()
+        while (part := await reader.next()) is not None:
+            assert isinstance(part, BodyPartReader) and part.name is not None
+            if part.filename is None:
+                found[part.name] = await part.text()
+                continue
+            self.uploaded = 0
+            while chunk := await part.read_chunk():
+                self.uploaded += len(chunk)
+            found[part.name] = self.uploaded
+        return found
+
+    async def _transcribe(self, request: web.Request) -> web.StreamResponse:
+        return self._json({"text": f"{request[BODY].get('file', 0)} bytes of sound"})
 
     async def _health(self, _request: web.Request) -> web.Response:
         return self._json({"status": "ok"}, 200 if self.behaviour.healthy else 503)

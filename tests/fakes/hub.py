@@ -46,6 +46,9 @@ class FakeHub:
     extra_bytes: int = 0
     seconds_per_piece: float = 0.0
     expire_links: int = 0
+    listed_sizes: dict[str, int] = field(default_factory=dict)
+    """Sizes that are listed instead of the real ones."""
+    redirect_loop: bool = False
     # What happened.
     requests: Counter[str] = field(default_factory=Counter)
     sent: int = 0
@@ -77,6 +80,8 @@ class FakeHub:
         name = f"{request.match_info['org']}/{request.match_info['name']}"
         repository = self.repositories.get(name)
         known = request.headers.get("Authorization") == f"Bearer {self.token}"
+        if repository is None and known:
+            raise web.HTTPNotFound(headers={"X-Error-Code": "RepoNotFound"})
         if repository is None or (repository.private and not known):
             raise web.HTTPUnauthorized(headers={"X-Error-Code": "RepoNotFound"})
         if repository.gated and not known:
@@ -98,10 +103,11 @@ class FakeHub:
         for path, data in sorted(repository.files.items()):
             if folder and not path.startswith(folder + "/"):
                 continue
-            item = {"type": "file", "path": path, "size": len(data), "oid": git_sha1(data)}
+            size = self.listed_sizes.get(path, len(data))
+            item = {"type": "file", "path": path, "size": size, "oid": git_sha1(data)}
             if path.endswith(_LARGE):
                 digest = hashlib.sha256(data).hexdigest()
-                item["lfs"] = {"oid": digest, "size": len(data), "pointerSize": 134}
+                item["lfs"] = {"oid": digest, "size": size, "pointerSize": 134}
             items.append(item)
         if folder and not items:
             raise web.HTTPNotFound(headers={"X-Error-Code": "EntryNotFound"})
@@ -116,6 +122,8 @@ class FakeHub:
         self.requests["resolve"] += 1
         name, repository = self._find(request)
         path = request.match_info["path"]
+        if self.redirect_loop:
+            raise web.HTTPFound(request.url)
         if path not in repository.files:
             raise web.HTTPNotFound(headers={"X-Error-Code": "EntryNotFound"})
         if path.endswith(_LARGE):

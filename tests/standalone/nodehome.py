@@ -60,9 +60,9 @@ class Home:
         await asyncio.wait_for(self.agent.ready.wait(), 20)
         return self.agent
 
-    async def start_workloads(self) -> None:
+    async def start_workloads(self, **options: Any) -> None:
         ready = asyncio.Event()
-        self._tasks.append(asyncio.create_task(workloads.run(self.client, ready=ready)))
+        self._tasks.append(asyncio.create_task(workloads.run(self.client, ready=ready, **options)))
         await asyncio.wait_for(ready.wait(), 20)
 
     async def stop_tasks(self) -> None:

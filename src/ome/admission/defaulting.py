@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from ome.admission import migration
-from ome.admission.view import View, config_section
+from ome.admission.view import View, configuration
 from ome.api import constants as c
 from ome.api import resources as o
-from ome.apimachinery.jsonvalues import copy_json
+from ome.apimachinery.jsonvalues import compact, copy_json
 from ome.apimachinery.objects import Object, annotations_of, metadata
 from ome.rendering.mode import derived_annotation
 
 _DEPRECATION = (
     "spec.predictor is deprecated and will be removed; describe the service with spec.model, "
-    "spec.engine and spec.runtime"
+    "spec.engine and spec.runtime ('ome migrate -f FILE' writes that for you)"
 )
+_LONGEST_SHOWN = 600
 
 
 def default_service(
@@ -31,15 +32,22 @@ def default_service(
     warnings: list[str] = []
     if migration.is_used(spec.get("predictor")):
         annotations.setdefault(c.A_DEPRECATION_WARNING, _DEPRECATION)
-        warnings.append(_DEPRECATION)
+        warnings.append(_DEPRECATION + _new_form(patched, view))
         if migrate:
             warnings += migration.migrate(spec, meta.get("namespace") or "default", view)
-    deploy = config_section(view, namespace, "deploy")
-    _stamp_mode(annotations, spec, obj, old, deploy.get("defaultDeploymentMode") or "")
+    deploy = configuration(view, namespace).deploy
+    _stamp_mode(annotations, spec, obj, old, deploy.default_deployment_mode)
     if annotations or "annotations" in meta:
         meta["annotations"] = annotations
     _default_replicas(patched, view)
     return patched, warnings
+
+
+def _new_form(obj: Object, view: View) -> str:
+    """The new form on one line, where it is short enough to be read."""
+    spec = migration.rewrite(obj, view)[0]["spec"]
+    shown = compact({part: spec[part] for part in ("model", "engine", "runtime") if part in spec})
+    return f". The new form of this one: spec: {shown}" if len(shown) <= _LONGEST_SHOWN else ""
 
 
 def _stamp_mode(

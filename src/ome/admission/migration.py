@@ -1,19 +1,21 @@
 """From the deprecated ``spec.predictor`` to engine, model and runtime.
 
-The predictor is left in place; an engine that is there already wins. Nothing of the predictor is
-lost: containers, worker, and what its model says (image, args, env, resources, storage URI,
-protocol) all end up in the engine.
+Admission leaves the predictor in place; :func:`rewrite`, for manifests, takes it out. An engine
+that is there already wins. Nothing of the predictor is lost: containers, worker, and what its model
+says (image, args, env, resources, storage URI, protocol) all end up in the engine. Only
+``runtimeVersion`` has no place to go: a warning says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ome.admission.view import View
 from ome.api import constants as c
 from ome.api import resources as o
-from ome.apimachinery.objects import Object
+from ome.apimachinery.jsonvalues import copy_json
+from ome.apimachinery.objects import Object, metadata
 
 _USED_FIELDS = (
     "minReplicas",
@@ -40,6 +42,57 @@ def is_used(predictor: Mapping[str, Any] | None) -> bool:
     return any(predictor.get(field) for field in _USED_FIELDS)
 
 
+def rewrite(obj: Object, view: View) -> tuple[Object, list[str]]:
+    """The service without its predictor, and what became of each part of it.
+
+    The service itself, and nothing to say, where there is no predictor that means anything.
+    """
+    predictor: Object = (obj.get("spec") or {}).get("predictor") or {}
+    if not is_used(predictor):
+        return obj, []
+    spec: Object = copy_json(obj["spec"])
+    before = {part for part in ("engine", "model", "runtime") if spec.get(part) is not None}
+    warnings = migrate(spec, metadata(obj).get("namespace") or "default", view)
+    del spec["predictor"]
+    said = [*_moved(predictor, spec, before), *warnings]
+    rewritten = {**obj, "spec": spec}
+    annotations = metadata(obj).get("annotations") or {}
+    if c.A_DEPRECATION_WARNING in annotations:
+        kept = {k: v for k, v in annotations.items() if k != c.A_DEPRECATION_WARNING}
+        rewritten["metadata"] = {**obj["metadata"], "annotations": kept}
+        said.append(f"annotation {c.A_DEPRECATION_WARNING} is gone with what it warned of")
+    return rewritten, said
+
+
+def _moved(predictor: Object, spec: Object, before: set[str]) -> Iterator[str]:
+    model = predictor.get("model") or {}
+    if "engine" in before:
+        yield "spec.predictor is gone; beside spec.engine it had no effect"
+        if model.get("protocolVersion"):
+            yield (
+                f"spec.predictor.model.protocolVersion ({model['protocolVersion']}) is gone; name "
+                "a runtime that speaks it in spec.runtime.name"
+            )
+        return
+    yield "spec.predictor has become spec.engine"
+    if predictor.get("workerSpec") is not None:
+        yield "spec.predictor.workerSpec has become spec.engine.worker"
+    for old, part in (("baseModel", "model"), ("runtime", "runtime")):
+        if not model.get(old):
+            continue
+        if part in before:
+            yield f"spec.predictor.model.{old} is gone; spec.{part} was there and is used"
+        else:
+            now = spec[part]
+            yield f"spec.predictor.model.{old} has become spec.{part}: {now['kind']} {now['name']}"
+    for old, name in (
+        ("storageUri", c.E_STORAGE_URI),
+        ("protocolVersion", c.E_PROTOCOL_VERSION),
+    ):
+        if model.get(old):
+            yield f"spec.predictor.model.{old} has become {name} in spec.engine.runner.env"
+
+
 def migrate(spec: Object, namespace: str, view: View) -> list[str]:
     """Fills engine, model and runtime of ``spec`` from its predictor. Returns warnings."""
     predictor = spec.get("predictor") or {}
@@ -55,8 +108,14 @@ def migrate(spec: Object, namespace: str, view: View) -> list[str]:
     _runner_from_model(engine, model)
     spec["engine"] = engine
     warnings: list[str] = []
+    if model.get("runtimeVersion"):
+        warnings.append(
+            "spec.predictor.model.runtimeVersion has no effect: runtimes name whole images. Set "
+            "spec.engine.runner.image for another version"
+        )
     if spec.get("model") is None and model.get("baseModel"):
-        kind, warnings = _model_kind(model["baseModel"], namespace, view)
+        kind, unsure = _model_kind(model["baseModel"], namespace, view)
+        warnings += unsure
         spec["model"] = {"name": model["baseModel"], "kind": kind}
         if model.get("fineTunedWeights"):
             spec["model"]["fineTunedWeights"] = list(model["fineTunedWeights"])

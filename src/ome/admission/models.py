@@ -65,4 +65,15 @@ def model_warnings(obj: Object, old: Object | None) -> list[str]:
             "spec.storage.parameters.token is a secret in plain text; put it into a Secret and "
             "name that in spec.storage.key"
         )
-    return found
+    return found + _idle_comparisons(spec)
+
+
+def _idle_comparisons(spec: Mapping[str, Any]) -> list[str]:
+    """Format and framework share their types with runtimes, which alone compare and rank."""
+    return [
+        f"spec.{part}.{name} has no effect in a model; it counts in supportedModelFormats of a "
+        "runtime"
+        for part in ("modelFormat", "modelFramework")
+        for name, usual in (("operator", "Equal"), ("weight", 1))
+        if (spec.get(part) or {}).get(name) not in (None, usual)
+    ]

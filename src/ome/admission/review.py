@@ -15,7 +15,7 @@ Pods of services are looked at when they are created, to add what their annotati
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ome.admission.accelerators import accelerator_errors, accelerator_warnings
 from ome.admission.benchmarks import benchmark_errors, benchmark_warnings
@@ -24,13 +24,15 @@ from ome.admission.models import model_errors, model_warnings
 from ome.admission.pods import concerns, mutate_pod
 from ome.admission.runtimes import runtime_errors, runtime_warnings
 from ome.admission.services import service_errors, service_warnings
-from ome.admission.shapes import MISSHAPEN, shape_errors
+from ome.admission.shapes import MISSHAPEN, look
 from ome.admission.view import View
 from ome.api import constants as c
 from ome.api import resources as o
-from ome.apimachinery.errors import FieldError
+from ome.apimachinery.errors import FieldError, one_line
 from ome.apimachinery.objects import Object, Resource, is_deleting
 from ome.apimachinery.resources import CONFIG_MAPS, PODS
+
+_LONGEST_WARNING: Final = 1000
 
 
 class Review(NamedTuple):
@@ -72,10 +74,12 @@ class OmeAdmission:
         try:
             return self._review(operation, resource, obj, old, view)
         except MISSHAPEN:
-            problems = shape_errors(resource, obj or {})
-            if not problems:
+            settled, problems = look(resource, obj)
+            if problems:
+                return Review(obj, problems, [])
+            if settled == obj:
                 raise
-            return Review(obj, problems, [])
+            return self._review(operation, resource, settled, old, view)
 
     def _review(
         self,
@@ -99,7 +103,8 @@ class OmeAdmission:
             return Review(patched, errors, warnings)
         if old is None or old.get("spec") != patched.get("spec"):
             warnings += _warnings(resource, patched, old, view)
-        return Review(patched, [], list(dict.fromkeys(warnings)))
+        readable = (one_line(text, _LONGEST_WARNING) for text in warnings)
+        return Review(patched, [], list(dict.fromkeys(readable)))
 
     def mutate(
         self,
@@ -117,9 +122,12 @@ class OmeAdmission:
         try:
             return self._mutate(operation, resource, obj, old, view)
         except MISSHAPEN:
-            if not shape_errors(resource, obj or {}):
+            settled, problems = look(resource, obj)
+            if problems:
+                return Review(obj, [], [])
+            if settled == obj:
                 raise
-            return Review(obj, [], [])
+            return self._mutate(operation, resource, settled, old, view)
 
     def _mutate(
         self,

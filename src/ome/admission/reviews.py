@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -17,7 +16,14 @@ import msgspec
 from ome.admission.registration import Hook
 from ome.admission.review import OmeAdmission
 from ome.admission.view import View
-from ome.apimachinery.errors import BadRequest, FieldError, InternalError, Invalid, StatusError
+from ome.apimachinery.errors import (
+    BadRequest,
+    FieldError,
+    InternalError,
+    Invalid,
+    StatusError,
+    one_line,
+)
 from ome.apimachinery.objects import Object, metadata
 from ome.apimachinery.patches import json_patch_diff
 
@@ -25,8 +31,8 @@ log = logging.getLogger("ome.admission.webhook")
 
 GROUP: Final = "admission.k8s.io"
 _VERSIONS: Final = (f"{GROUP}/v1", f"{GROUP}/v1beta1")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
 _LONGEST_WARNING: Final = 1000
+"""Warnings become HTTP headers, in which the API server accepts no control characters."""
 
 
 class _GroupResource(msgspec.Struct):
@@ -114,7 +120,7 @@ def _respond(request: _Request, hook: Hook, admission: OmeAdmission, view: View)
                 patch = base64.b64encode(_ENCODER.encode(operations)).decode()
                 response |= {"patchType": "JSONPatch", "patch": patch}
     if found.warnings:
-        response["warnings"] = [_one_line(text) for text in found.warnings]
+        response["warnings"] = [one_line(text, _LONGEST_WARNING) for text in found.warnings]
     return response
 
 
@@ -140,12 +146,6 @@ def _invalid(
 
 def _refused(error: StatusError) -> Object:
     return {"allowed": False, "status": error.to_status()}
-
-
-def _one_line(text: str) -> str:
-    """Warnings become HTTP headers, in which the API server accepts no control characters."""
-    line = _CONTROL.sub(" ", text)
-    return line if len(line) <= _LONGEST_WARNING else line[: _LONGEST_WARNING - 1] + "…"
 
 
 def _subject(review: _Review) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ome.admission.superseded import no_effect
+from ome.admission.templates import ephemeral_errors
 from ome.admission.view import View
 from ome.api import constants as c
 from ome.api import resources as o
@@ -18,7 +20,13 @@ def runtime_errors(obj: Object) -> list[FieldError]:
     spec = obj.get("spec") or {}
     if spec.get("disabled") is True:
         return []
-    return [*_size_range(spec), *_workers(spec), *_node_groups(spec), *_priorities(spec)]
+    return [
+        *_size_range(spec),
+        *_workers(spec),
+        *_node_groups(spec),
+        *_ephemeral(spec),
+        *_priorities(spec),
+    ]
 
 
 def _size_range(spec: Mapping[str, Any]) -> Iterator[FieldError]:
@@ -73,6 +81,13 @@ def _node_groups(spec: Mapping[str, Any]) -> Iterator[FieldError]:
             yield FieldError(f"spec.{name}.worker.size", f"{size} must be at least 1")
 
 
+def _ephemeral(spec: Mapping[str, Any]) -> Iterator[FieldError]:
+    for component in c.COMPONENTS:
+        part = spec.get(f"{component}Config")
+        if part is not None:
+            yield from ephemeral_errors(part, f"spec.{component}Config")
+
+
 def _priorities(spec: Mapping[str, Any]) -> Iterator[FieldError]:
     """Entries of one name stand for one format, so they can't differ in priority."""
     seen: dict[str, tuple[int, int]] = {}
@@ -109,7 +124,7 @@ def runtime_warnings(obj: Object, view: View) -> list[str]:
                 f"spec.modelSizeRange.{side} {given[side]!r} is no size (write 7B or 500M); it is "
                 "ignored"
             )
-    return found + _ties(obj, view)
+    return [*found, *no_effect(spec), *_ties(obj, view)]
 
 
 def _ties(obj: Object, view: View) -> list[str]:

@@ -13,14 +13,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from ome.admission.templates import ephemeral_errors
 from ome.admission.view import CompiledView, View
 from ome.api import constants as c
 from ome.api import names
 from ome.api import resources as o
+from ome.api.references import foreign
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object, annotations_of, metadata
 from ome.selection import Runtime, SelectionInput, select_runtime
 
+_MOST = 2**31 - 1
 _NAME = re.compile(names.SERVICE_NAME_PATTERN)
 
 
@@ -38,6 +41,7 @@ def service_errors(obj: Object) -> list[FieldError]:
         )
     annotations = annotations_of(obj)
     spec = obj.get("spec") or {}
+    found += [FieldError(*wrong, "FieldValueNotSupported") for wrong in foreign(spec)]
     found += _scaling_annotations(annotations)
     keda = annotations.get(c.A_AUTOSCALER_CLASS) == c.AUTOSCALER_KEDA
     if keda:
@@ -46,6 +50,8 @@ def service_errors(obj: Object) -> list[FieldError]:
     for component in c.COMPONENTS:
         if spec.get(component) is not None:
             found += _component(spec[component], f"spec.{component}")
+    if spec.get("predictor") is not None:
+        found += ephemeral_errors(spec["predictor"], "spec.predictor")
     if spec.get("decoder") is not None and spec.get("engine") is None:
         found.append(
             FieldError(
@@ -165,10 +171,13 @@ def _address_problem(value: str) -> str:
 
 def _component(part: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     low, high = part.get("minReplicas"), part.get("maxReplicas")
-    if isinstance(low, int) and low < 0:
-        yield FieldError(f"{path}.minReplicas", f"{low} must not be negative")
-    if isinstance(high, int) and high < 0:
-        yield FieldError(f"{path}.maxReplicas", f"{high} must not be negative")
+    size = (part.get("worker") or {}).get("size")
+    counts = (("minReplicas", low), ("maxReplicas", high), ("worker.size", size))
+    for field, count in counts:
+        if isinstance(count, int) and count < 0:
+            yield FieldError(f"{path}.{field}", f"{count} must not be negative")
+        if isinstance(count, int | float) and count > _MOST:
+            yield FieldError(f"{path}.{field}", f"{count} is more than Kubernetes counts ({_MOST})")
     if isinstance(low, int) and isinstance(high, int) and 0 < high < low:
         yield FieldError(
             f"{path}.maxReplicas", f"{high} is less than minReplicas ({low}); raise it"
@@ -176,20 +185,13 @@ def _component(part: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     canary = part.get("canaryTrafficPercent")
     if isinstance(canary, int) and not 0 <= canary <= 100:
         yield FieldError(f"{path}.canaryTrafficPercent", f"{canary} must be from 0 to 100")
-    for holder, where in (
-        (part, path),
-        (part.get("leader"), f"{path}.leader"),
-        (part.get("worker"), f"{path}.worker"),
-    ):
-        if holder and holder.get("ephemeralContainers"):
-            yield FieldError(
-                f"{where}.ephemeralContainers",
-                "can't be part of a template: Kubernetes refuses it; use kubectl debug",
-                "FieldValueForbidden",
-            )
-    worker = part.get("worker")
-    if worker and isinstance(worker.get("size"), int) and worker["size"] <= 0:
-        yield FieldError(f"{path}.worker.size", f"{worker['size']} must be at least 1")
+    if part.get("minAvailable") is not None and part.get("maxUnavailable") is not None:
+        yield FieldError(
+            f"{path}.maxUnavailable",
+            "can't stand beside minAvailable: a PodDisruptionBudget has one of them; remove one",
+            "FieldValueForbidden",
+        )
+    yield from ephemeral_errors(part, path)
     yield from _keda(part.get("kedaConfig"), f"{path}.kedaConfig")
 
 
@@ -207,10 +209,6 @@ def service_warnings(obj: Object, view: View) -> list[str]:
         found.append("spec.engine is missing, so nothing will serve; add engine: {}")
     for component in c.COMPONENTS:
         part = spec.get(component) or {}
-        if part.get("minAvailable") is not None and part.get("maxUnavailable") is not None:
-            found.append(
-                f"spec.{component} sets minAvailable and maxUnavailable; minAvailable is used"
-            )
         keda = part.get("kedaConfig") or {}
         if keda.get("authModes") and not keda.get("authenticationRef"):
             found.append(

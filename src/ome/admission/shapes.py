@@ -18,11 +18,14 @@ MISSHAPEN = (AttributeError, KeyError, TypeError, ValueError)
 """What a rule raises that meets something of another type than the schema allows."""
 
 
-def shape_errors(resource: Resource, obj: Object) -> list[FieldError]:
-    """Every violation of our schema; empty for kinds that are not ours."""
+def look(resource: Resource, obj: Object | None) -> tuple[Object | None, list[FieldError]]:
+    """The object as an API server hands it to webhooks (no nulls, no unknown fields), and every
+    violation of our schema. Kinds that are not ours stay as they are."""
     if resource.group != o.GROUP or not isinstance(obj, dict):
-        return []
-    return _schema(resource.kind).validate(obj)
+        return obj, []
+    schema = _schema(resource.kind)
+    settled = schema.default(schema.prune(obj)[0])
+    return settled, schema.validate(settled)
 
 
 @cache

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from ome.api import constants as c
+from ome.api.config import InferenceServiceConfig
 from ome.apimachinery.objects import Object, Resource
 from ome.apimachinery.resources import CONFIG_MAPS
 from ome.selection import Runtime
@@ -27,14 +27,17 @@ class CompiledView(Protocol):
         ...
 
 
-def config_section(view: View, namespace: str, name: str) -> dict[str, Any]:
-    """One section of the operator's configuration; empty where it is absent or can't be read.
+@runtime_checkable
+class ConfiguredView(Protocol):
+    """A view that follows the operator's configuration and remembers what was last good."""
 
-    A typo in the configuration must not refuse people's objects; the operator reports it.
-    """
+    def configuration(self) -> InferenceServiceConfig: ...
+
+
+def configuration(view: View, namespace: str) -> InferenceServiceConfig:
+    """The operator's configuration; what of it can't be read is as the view knew it last, or the
+    default. A typo in it must not refuse people's objects; the operator reports it."""
+    if isinstance(view, ConfiguredView):
+        return view.configuration()
     config_map = view.get(CONFIG_MAPS, namespace, c.INFERENCE_SERVICE_CONFIG) or {}
-    try:
-        section = json.loads((config_map.get("data") or {}).get(name) or "{}")
-    except ValueError:
-        return {}
-    return section if isinstance(section, dict) else {}
+    return InferenceServiceConfig.from_config_map(config_map.get("data"))[0]

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from ome.admission.shapes import MISSHAPEN
+from ome.api import constants as c
 from ome.api import resources as o
+from ome.api.config import InferenceServiceConfig
 from ome.apimachinery.objects import Key, Object, Resource
+from ome.apimachinery.resources import CONFIG_MAPS
 from ome.selection import Runtime
 
 log = logging.getLogger("ome.admission.views")
@@ -53,6 +56,9 @@ class CachedView:
             (resource.group, resource.plural): _Kind(cache) for resource, cache in caches.items()
         }
         self._caches = dict(caches)
+        self._config = InferenceServiceConfig()
+        if (config_maps := caches.get(CONFIG_MAPS)) is not None:
+            config_maps.add_handler(self._configure)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         return self._kinds[resource.group, resource.plural].get(Key(namespace, name))
@@ -65,6 +71,15 @@ class CachedView:
         local = self._kinds[o.GROUP, o.SERVING_RUNTIMES.plural].compiled(namespace)
         cluster = self._kinds[o.GROUP, o.CLUSTER_SERVING_RUNTIMES.plural].compiled("")
         return [*local, *cluster]
+
+    def configuration(self) -> InferenceServiceConfig:
+        """The operator's; where it can't be read, or is gone, what was good last."""
+        return self._config
+
+    def _configure(self, _event: str, _old: Any, new: Any) -> None:
+        if new is not None and new.key.name == c.INFERENCE_SERVICE_CONFIG:
+            data = new.object().get("data")
+            self._config, _ = InferenceServiceConfig.from_config_map(data, self._config)
 
     def waiting_for(self) -> Iterable[str]:
         """The kinds that have not been read yet."""

@@ -14,9 +14,7 @@ was missed while the agent was away. The agent never writes a model's spec.
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
-import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,26 +23,31 @@ from pathlib import Path
 from typing import Any
 
 from ome.agent import entries, removal
+from ome.agent.catalog import Catalog, base_of
+from ome.agent.credentials import Credentials
 from ome.agent.downloads import Downloads, Job
 from ome.agent.failures import SECRET_LOOK, Failed, Failures
+from ome.agent.identity import WEIGHTS, data_key, described, is_model_label, key_of, label_key
+from ome.agent.leaving import Leaving
 from ome.agent.messages import Done, Failure, Task
 from ome.agent.paths import PathMap
 from ome.agent.process import run_worker
 from ome.agent.ranking import rank_by_need
 from ome.agent.records import Record, Records
+from ome.agent.stats import Stats
 from ome.agent.status import NodeStatus
-from ome.agent.target import Target, data_key, keeps_files, label_key, target_of, wanted_here
+from ome.agent.target import Target, keeps_files, on_a_claim, target_of
+from ome.agent.verifying import Verifying
 from ome.api import constants as c
-from ome.api.resources import BASE_MODELS, CLUSTER_BASE_MODELS
-from ome.apimachinery.errors import NotFound
-from ome.apimachinery.objects import Key, Object, key_of, labels_of, metadata
-from ome.apimachinery.resources import CONFIG_MAPS, NODES, PODS, SECRETS
-from ome.kube import Client, Controller, Informer, Result
+from ome.api.resources import BASE_MODELS, CLUSTER_BASE_MODELS, FINE_TUNED_WEIGHTS
+from ome.apimachinery.errors import StatusError
+from ome.apimachinery.objects import Key, Object, labels_of, metadata
+from ome.apimachinery.resources import CONFIG_MAPS, NODES, PODS
+from ome.kube import Client, Controller, Informer, KubeError, Result
 from ome.storage.errors import StorageError
 
 log = logging.getLogger("ome.agent")
 _RESYNC = 300.0
-_POD_LOOK = 15.0
 
 
 class NodeModelAgent:
@@ -83,16 +86,24 @@ class NodeModelAgent:
         self._status = NodeStatus(client, node_name, namespace)
         self._failures = Failures(clock, wall, rng or random.Random())
         self._downloads = Downloads(slots, run_worker, self._rank, self._job_changed)
+        self._credentials = Credentials(client, namespace)
         self._controller = Controller("model-agent", self._reconcile, workers=4)
+        self.stats = Stats(models_root, self._downloads.counts)
         self._cluster_models = Informer(client, CLUSTER_BASE_MODELS)
         self._models = Informer(client, BASE_MODELS)
+        self._weights = Informer(client, FINE_TUNED_WEIGHTS)
         by_name = f"metadata.name={node_name}"
         self._nodes = Informer(client, NODES, field_selector=by_name)
         self._maps = Informer(client, CONFIG_MAPS, namespace, field_selector=by_name)
         self._pods = Informer(client, PODS, field_selector=f"spec.nodeName={node_name}")
+        self._catalog = Catalog(
+            self._cluster_models, self._models, self._weights, self._nodes, node_name
+        )
+        self._leaving = Leaving(
+            self._catalog, self._paths, self._records, self._status, self._pods.list
+        )
+        self._verifying = Verifying(self._records, self._downloads, self.stats)
         self._last_progress: dict[Key, float] = {}
-        self._secret_versions: dict[Key, str] = {}
-        self._leaving: set[Key] = set()
 
     # -- for those who run it -----------------------------------------------------------------
 
@@ -112,10 +123,9 @@ class NodeModelAgent:
     def progress(self) -> dict[Key, dict[str, Any]]:
         """Live figures of all downloads, fresher than what the ConfigMap says."""
         found = {}
-        for model in self._all_models():
-            job = self._downloads.get(key_of(model))
-            if job is not None and job.result is None and job.progress.updated:
-                found[key_of(model)] = entries.progress_of(job.progress)
+        for key, job in self._downloads.running():
+            if job.progress.updated:
+                found[key] = entries.progress_of(job.progress)
         return found
 
     def controllers(self) -> list[Controller]:
@@ -125,13 +135,23 @@ class NodeModelAgent:
 
     def informers(self) -> list[Informer]:
         """What it has read, or not yet: for readiness and metrics."""
-        return [self._cluster_models, self._models, self._nodes, self._maps, self._pods]
+        return [
+            self._cluster_models,
+            self._models,
+            self._weights,
+            self._nodes,
+            self._maps,
+            self._pods,
+        ]
 
     def _begin(self) -> None:
         self._saw_map()
         self._saw_node()
         for informer in (self._cluster_models, self._models):
-            informer.add_handler(lambda _, old, new: self._controller.enqueue((new or old).key))
+            informer.add_handler(lambda _, old, new: self._model_changed((new or old).key))
+        self._weights.add_handler(
+            lambda _, old, new: self._controller.enqueue(Key(WEIGHTS, (new or old).key.name))
+        )
         self._nodes.add_handler(lambda *_: self._node_changed())
         self._maps.add_handler(lambda *_: self._map_changed())
         self._pods.add_handler(lambda *_: self._pods_changed())
@@ -147,8 +167,15 @@ class NodeModelAgent:
         self._enqueue_all()
 
     def _pods_changed(self) -> None:
-        for key in self._leaving:
+        for key in self._leaving.waiting:
             self._controller.enqueue(key)
+
+    def _model_changed(self, key: Key) -> None:
+        """The model, and the weights that are loaded beside it."""
+        self._controller.enqueue(key)
+        for weights in self._weights.list():
+            if base_of(weights) == key:
+                self._controller.enqueue(key_of(weights))
 
     def _saw_map(self) -> None:
         self._status.saw_config_map(self._maps.get(self._namespace, self._node_name))
@@ -157,7 +184,7 @@ class NodeModelAgent:
         self._status.saw_labels(labels_of(self._nodes.get("", self._node_name) or {}))
 
     def _enqueue_all(self) -> None:
-        for model in self._all_models():
+        for model in self._catalog.all():
             self._controller.enqueue(key_of(model))
         for record in self._records:
             self._controller.enqueue(record.key)
@@ -175,20 +202,20 @@ class NodeModelAgent:
         while True:
             try:
                 await self._collect()
-            except (OSError, StorageError) as error:
+            except (OSError, StorageError, StatusError, KubeError) as error:
                 log.warning("could not clear away leftovers under %s: %s", self._root, error)
             await asyncio.sleep(_RESYNC)
             self._enqueue_all()
 
     async def _collect(self) -> None:
-        models = self._all_models()
+        models = self._catalog.all()
         data = {data_key(key_of(m)) for m in models} | {data_key(r.key) for r in self._records}
         labels = {label_key(key_of(m)) for m in models} | {label_key(r.key) for r in self._records}
         for name in [n for n in self._status.entries if n not in data]:
             await self._status.remove_data_key(name)
-        for name in [n for n in self._status.labels if _is_model_label(n) and n not in labels]:
+        for name in [n for n in self._status.labels if is_model_label(n) and n not in labels]:
             await self._status.remove_label(name)
-        wanted = frozenset(self._wanted_paths())
+        wanted = frozenset(self._catalog.wanted_paths(self._paths))
         gone = await asyncio.to_thread(removal.collect, self._root, wanted, self._in_use_before)
         for path in gone:
             log.info("deleted %s: nobody wants it any more", path)
@@ -196,34 +223,46 @@ class NodeModelAgent:
     # -- one model ----------------------------------------------------------------------------
 
     async def _reconcile(self, key: Key) -> Result | None:
-        model = self._model(key)
-        node = self._nodes.get("", self._node_name)
-        if node is None:
+        model = self._catalog.get(key)
+        if self._catalog.node() is None:
             return Result(5.0)  # the node registers itself a moment later
-        if model is None or not wanted_here(model, node):
-            return await self._leave(key, model)
-        self._leaving.discard(key)
+        if model is None or not self._catalog.wanted(model):
+            await self._downloads.cancel(key)
+            self._failures.forget(key)
+            self._last_progress.pop(key, None)
+            return await self._leaving.leave(key, model)
+        self._leaving.waiting.discard(key)
         try:
             target = target_of(model, self._paths)
-            self._refuse_conflict(target)
+            self._catalog.refuse_conflict(target, self._paths)
         except StorageError as error:
             await self._downloads.cancel(key)
             return await self._report(key, _refused(model, error))
-        return await self._bring(target, model)
-
-    async def _bring(self, target: Target, model: Object) -> Result | None:
-        key = target.key
         record = self._records.get(key)
         if record is not None and await self._satisfies(record, target):
-            await self._downloads.cancel(key)
-            self._failures.forget(key)
-            keep = keeps_files(model)
-            if record.keep != keep:
-                self._records.put(replace(record, keep=keep))
-            await self._status.set(
-                key, c.NODE_MODEL_READY, entries.ready(record.config, record.warnings)
-            )
-            return Result(_RESYNC)
+            return await self._keep(target, model, record)
+        return await self._bring(target, model, record)
+
+    async def _satisfies(self, record: Record, target: Target) -> bool:
+        if record.fingerprint != target.fingerprint or record.path != str(target.path):
+            return False
+        return await asyncio.to_thread(record.intact)
+
+    async def _keep(self, target: Target, model: Object, record: Record) -> Result | None:
+        """The files are here. Say so, and read all of them again where somebody asked for it."""
+        self._failures.forget(target.key)
+        if record.keep != keeps_files(model):
+            record = replace(record, keep=keeps_files(model))
+            self._records.put(record)
+        record, verifying = await self._verifying.advance(target, record)
+        if not record.fingerprint:
+            return await self._bring(target, model, record)  # damaged
+        entry = entries.ready(record.config, record.warnings, record.verified, verifying)
+        await self._status.set(target.key, c.NODE_MODEL_READY, entry)
+        return Result(_RESYNC)
+
+    async def _bring(self, target: Target, model: Object, record: Record | None) -> Result | None:
+        key = target.key
         if target.how == "nothing":
             note = f"nothing to fetch: no package here serves vendor://{target.spec.container}/"
             await self._status.set(key, c.NODE_MODEL_READY, entries.ready(None, [note]))
@@ -238,17 +277,30 @@ class NodeModelAgent:
         if job is None:
             if failed is not None and not await self._try_again(target, failed):
                 return await self._report(key, failed)
+            if missing := self._missing_base(model):
+                await self._status.set(key, c.NODE_MODEL_UPDATING, entries.waiting_for(missing))
+                return Result(_RESYNC)
             job = await self._start(target)
         old = record.config if record is not None else None
         ahead = 0 if job.runner is not None else self._downloads.ahead_of(key)
-        entry = entries.updating(old, job.progress, ahead, failed)
+        damage = record.verified if record is not None and not record.fingerprint else None
+        entry = entries.updating(old, job.progress, ahead, failed, damage)
         await self._status.set(key, c.NODE_MODEL_UPDATING, entry)
         return None
 
-    async def _satisfies(self, record: Record, target: Target) -> bool:
-        if record.fingerprint != target.fingerprint or record.path != str(target.path):
-            return False
-        return await asyncio.to_thread(record.intact)
+    def _missing_base(self, model: Object) -> str:
+        """What weights wait for, because they have to be compared with it; empty for nothing."""
+        base = base_of(model)
+        if base is None:
+            return ""
+        found = self._catalog.get(base)
+        if found is None or on_a_claim(found) or self._base_folder(base):
+            return ""
+        return f"{described(base)}, its base model, on this node"
+
+    def _base_folder(self, base: Key) -> str:
+        record = self._records.get(base)
+        return record.path if record is not None and record.intact() else ""
 
     async def _start(self, target: Target) -> Job:
         job = Job(target.key, target.fingerprint, lambda: self._task(target), str(target.path))
@@ -257,11 +309,13 @@ class NodeModelAgent:
 
     async def _task(self, target: Target) -> Task:
         """The worker's task, with the credentials as they are now."""
-        token = await self._token(target)
-        spec = target.spec
-        if token:
-            spec = replace(spec, credentials={"token": token})
+        spec = replace(target.spec, credentials=await self._credentials.read(target))
         reuse = [r.path for r in self._records if r.managed] if target.reuse else []
+        weights = None
+        if target.weights is not None:
+            model = self._catalog.get(target.key)
+            base = base_of(model) if model is not None else None
+            weights = {**target.weights, "base": self._base_folder(base) if base else ""}
         return Task(
             how="local" if target.how == "local" else "download",
             spec=spec,
@@ -272,180 +326,79 @@ class NodeModelAgent:
             reuse=tuple(reuse),
             keep_replaced=bool(removal.pod_using(self._pods.list(), target.path, self._paths)),
             skip_parsing=target.skip_parsing,
+            weights=weights,
             options=self._options,
         )
 
     async def _ended(self, target: Target, model: Object, result: Done | Failure) -> Result | None:
+        job = self._downloads.get(target.key)
         await self._downloads.cancel(target.key)
-        if isinstance(result, Failure):
-            version = self._secret_versions.get(target.key, "")
-            failed = self._failures.add(target, result, version)
-            log.warning("model %s: %s", target.key, result.message)
-            return await self._report(target.key, failed)
+        self.stats.ended(target.key, result, job.seconds if job is not None else 0.0)
         previous = self._records.get(target.key)
-        self._records.put(
-            Record(
-                namespace=target.key.namespace,
-                name=target.key.name,
-                uid=target.uid,
-                path=str(target.path),
-                fingerprint=target.fingerprint,
-                revision=result.revision,
-                managed=target.how == "download",
-                keep=keeps_files(model),
-                config=result.config,
-                warnings=list(result.warnings),
-            )
-        )
+        if isinstance(result, Done):
+            result = self._remember(target, model, result, previous)
+        if isinstance(result, Failure):
+            failed = self._failures.add(target, result, self._credentials.version(target.key))
+            log.warning("%s: %s", described(target.key), result.message)
+            return await self._report(target.key, failed)
         self._failures.forget(target.key)
         if previous is not None and previous.path != str(target.path):
-            await self._erase(previous)
-        log.info("model %s is on this node: %s", target.key, target.path)
-        return await self._bring(target, model)
+            await self._leaving.erase(previous)
+        log.info("%s is on this node: %s", described(target.key), target.path)
+        self._model_changed(target.key)
+        return None
+
+    def _remember(
+        self, target: Target, model: Object, done: Done, previous: Record | None
+    ) -> Done | Failure:
+        """Write down that the files are here; a disk that does not take it is a failure."""
+        record = Record(
+            namespace=target.key.namespace,
+            name=target.key.name,
+            uid=target.uid,
+            path=str(target.path),
+            fingerprint=target.fingerprint,
+            revision=done.revision,
+            managed=target.how == "download",
+            keep=keeps_files(model),
+            config=done.config,
+            warnings=list(done.warnings),
+            verified=previous.verified if previous is not None else None,
+        )
+        try:
+            self._records.put(record)
+        except OSError as error:
+            return Failure(
+                "DiskError",
+                f"{self._root} can't be written: {error.strerror}",
+                "make it writable and free some space; OME tries again by itself",
+                retryable=True,
+            )
+        return done
 
     async def _report(self, key: Key, failed: Failed) -> Result | None:
         await self._status.set(key, c.NODE_MODEL_FAILED, entries.failed(failed))
         due = self._failures.due_in(failed)
-        return Result(max(0.1, due)) if due is not None else Result(SECRET_LOOK)
+        return Result(SECRET_LOOK if due is None else min(SECRET_LOOK, max(0.1, due)))
 
     async def _try_again(self, target: Target, failed: Failed) -> bool:
         due = self._failures.due_in(failed)
-        if due is not None:
-            return due <= 0
-        if not target.secret:
+        if due is not None and due <= 0:
+            return True
+        if failed.failure.retryable or not target.secret:
             return False
-        await self._token(target)
-        if self._secret_versions.get(target.key, "") == failed.secret_version:
+        await self._credentials.read(target)
+        if self._credentials.version(target.key) == failed.secret_version:
             return False
         self._failures.forget(target.key)
         return True
-
-    async def _token(self, target: Target) -> str:
-        """The token for the source: from the model's Secret, else from its parameters."""
-        fallback = target.spec.parameters.get("token", "")
-        if not target.secret:
-            return fallback
-        namespace = target.key.namespace or self._namespace
-        try:
-            secret = await self._client.get(SECRETS, target.secret, namespace)
-        except NotFound:
-            self._secret_versions[target.key] = "absent"
-            return fallback
-        self._secret_versions[target.key] = metadata(secret).get("resourceVersion") or ""
-        value = (secret.get("data") or {}).get(target.secret_key)
-        return base64.b64decode(value).decode().strip() if value else fallback
-
-    # -- a model that is not wanted any more --------------------------------------------------
-
-    async def _leave(self, key: Key, model: Object | None) -> Result | None:
-        await self._downloads.cancel(key)
-        self._failures.forget(key)
-        self._last_progress.pop(key, None)
-        await self._status.unlabel(key)
-        record = self._records.get(key)
-        keep = keeps_files(model) if model is not None else bool(record and record.keep)
-        if record is not None and record.managed and not keep:
-            pod = removal.pod_using(self._pods.list(), Path(record.path), self._paths)
-            if pod and not self._shared(record):
-                self._leaving.add(key)
-                await self._say_leaving(key, pod)
-                return Result(_POD_LOOK)
-            await self._erase(record)
-        elif record is None and model is not None:
-            await self._drop_partial(model)
-        self._leaving.discard(key)
-        self._records.drop(key)
-        await self._status.remove(key)
-        return None
-
-    async def _say_leaving(self, key: Key, pod: str) -> None:
-        """Keep the key (the controller waits for its absence), without making it ready."""
-        if data_key(key) in self._status.entries:
-            await self._status.tell(key, c.NODE_MODEL_UPDATING, entries.leaving(pod))
-
-    async def _erase(self, record: Record) -> None:
-        """Delete a record's files, unless another model wants them too."""
-        if not record.managed or self._shared(record):
-            return
-        gone = await asyncio.to_thread(removal.erase, Path(record.path), self._paths.roots)
-        if gone:
-            log.info("deleted %s: model %s does not want it any more", record.path, record.key)
-        else:
-            log.warning("left %s alone: it holds files that OME did not download", record.path)
-
-    async def _drop_partial(self, model: Object) -> None:
-        """What an unfinished download of the model left behind."""
-        try:
-            target = target_of(model, self._paths)
-        except StorageError:
-            return
-        path = target.path
-        if target.how != "download" or os.path.lexists(path) or path in self._wanted_paths():
-            return
-        await asyncio.to_thread(removal.erase, path, self._paths.roots)
-
-    def _shared(self, record: Record) -> bool:
-        others = (r for r in self._records if r.key != record.key)
-        if any(r.path == record.path for r in others):
-            return True
-        return Path(record.path) in self._wanted_paths(but=record.key)
-
-    def _refuse_conflict(self, target: Target) -> None:
-        """Two models may share a folder only if they want the same in it; the older one wins."""
-        for model in self._all_models():
-            if key_of(model) == target.key or not self._wanted(model):
-                continue
-            try:
-                other = target_of(model, self._paths)
-            except StorageError:
-                continue
-            if other.path != target.path or other.fingerprint == target.fingerprint:
-                continue
-            if (other.created, str(other.key)) < (target.created, str(target.key)):
-                raise _PathConflict(
-                    f"{target.path} is already the folder of model {other.key} ({other.spec.uri})",
-                    remedy="give one of the two another spec.storage.path",
-                )
-
-    # -- looking things up --------------------------------------------------------------------
-
-    def _all_models(self) -> list[Object]:
-        return [*self._cluster_models.list(), *self._models.list()]
-
-    def _model(self, key: Key) -> Object | None:
-        source = self._models if key.namespace else self._cluster_models
-        return source.get(key.namespace, key.name)
-
-    def _wanted(self, model: Object) -> bool:
-        node = self._nodes.get("", self._node_name)
-        return node is not None and wanted_here(model, node)
-
-    def _wanted_paths(self, but: Key | None = None) -> set[Path]:
-        found = set()
-        for model in self._all_models():
-            if key_of(model) == but or not self._wanted(model):
-                continue
-            try:
-                found.add(target_of(model, self._paths).path)
-            except StorageError:
-                continue
-        return found
 
     def _in_use_before(self, folder: Path, moment: float) -> str:
         return removal.pod_using(self._pods.list(), folder, self._paths, before=moment)
 
     async def _rank(self, keys: Iterable[Key]) -> dict[Key, tuple[Any, ...]]:
-        models = {key: self._model(key) for key in keys}
+        models = {key: self._catalog.get(key) for key in keys}
         return await rank_by_need(self._client, models)
-
-
-class _PathConflict(StorageError):  # noqa: N818 - the reason that users see
-    reason = "PathConflict"
-
-
-def _is_model_label(name: str) -> bool:
-    local = name.partition("/")[2]
-    return local.startswith("clusterbasemodel.") or ".basemodel." in local
 
 
 def _refused(model: Object, error: StorageError) -> Failed:

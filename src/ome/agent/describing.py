@@ -53,8 +53,9 @@ def _decoded(found: ModelMetadata) -> dict[str, Any]:
         "transformers_version": found.transformers_version,
         "torch_dtype": found.dtype,
         "model_size_bytes": found.size_bytes,
+        "shape": dict(found.shape),
     }
-    return {name: value for name, value in values.items() if value not in ("", 0)}
+    return {name: value for name, value in values.items() if value not in ("", 0, {})}
 
 
 def _pipeline(pipeline: DiffusionPipeline | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ runs. Two models with the same destination never run at once.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,8 @@ class Job:
     progress: Progress = field(default_factory=Progress)
     result: Done | Failure | None = None
     runner: asyncio.Task[None] | None = None
+    seconds: float = 0.0
+    """How long it ran."""
 
 
 class Downloads:
@@ -52,6 +55,19 @@ class Downloads:
 
     def get(self, key: Key) -> Job | None:
         return self._jobs.get(key)
+
+    def running(self) -> list[tuple[Key, Job]]:
+        """What works now."""
+        return [
+            (key, job)
+            for key, job in self._jobs.items()
+            if job.runner is not None and job.result is None
+        ]
+
+    def counts(self) -> tuple[int, int]:
+        """How many run, and how many wait for a slot."""
+        waiting = sum(1 for job in self._jobs.values() if job.runner is None)
+        return len(self.running()), waiting
 
     def ahead_of(self, key: Key) -> int:
         """How many run or wait besides this one."""
@@ -85,9 +101,9 @@ class Downloads:
             await asyncio.gather(*runners, return_exceptions=True)
 
     async def _pump(self) -> None:
-        running = [j for j in self._jobs.values() if j.runner is not None and j.result is None]
+        running = self.running()
         free = self._slots - len(running)
-        busy = {job.destination for job in running}
+        busy = {job.destination for _, job in running}
         waiting = [j for j in self._jobs.values() if j.runner is None]
         if free <= 0 or not waiting:
             return
@@ -108,11 +124,13 @@ class Downloads:
             job.progress = progress
             self._changed(job.key, False)
 
+        began = time.monotonic()
         try:
             task = await job.prepare()
             job.result = await self._run(task, on_progress)
         except Exception as error:
             job.result = Failure("AgentFailed", str(error) or type(error).__name__, retryable=True)
         finally:
+            job.seconds = time.monotonic() - began
             self._wake.set()
         self._changed(job.key, True)

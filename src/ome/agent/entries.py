@@ -14,19 +14,36 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def ready(config: dict[str, Any] | None, warnings: Sequence[str]) -> dict[str, Any]:
+def ready(
+    config: dict[str, Any] | None,
+    warnings: Sequence[str],
+    verified: dict[str, Any] | None = None,
+    verifying: Progress | None = None,
+) -> dict[str, Any]:
+    """``verified``: what reading all bytes again came to; ``verifying``: that it goes on now."""
+    progress = progress_of(verifying) if verifying is not None and verifying.updated else None
     return {
         **({"config": config} if config else {}),
         **({"warnings": list(warnings)} if warnings else {}),
+        **({"verified": verified} if verified else {}),
+        **({"progress": progress} if progress else {}),
     }
 
 
 def updating(
-    config: dict[str, Any] | None, progress: Progress, ahead: int, before: Failed | None = None
+    config: dict[str, Any] | None,
+    progress: Progress,
+    ahead: int,
+    before: Failed | None = None,
+    damage: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """``ahead``: how many downloads go first, for one that has not started. ``before``: why the
-    attempt before this one failed, which is likely to be what somebody wants to know."""
+    attempt before this one failed, which is likely to be what somebody wants to know. ``damage``:
+    what reading all bytes again found, where that is why files are fetched again."""
     entry: dict[str, Any] = {"config": config} if config else {}
+    if damage is not None:
+        named = ", ".join(str(item["path"]) for item in damage["damaged"][:3])
+        entry |= {"verified": damage, "message": f"damaged on this disk, fetched again: {named}"}
     if before is not None:
         entry |= failed(before)
     if progress.updated:
@@ -61,13 +78,17 @@ def failed(failure: Failed) -> dict[str, Any]:
         "message": failure.failure.message,
         "remedy": failure.failure.remedy,
         "since": timestamp(failure.since),
-        "retrying": failure.again_at is not None,
+        "retrying": failure.failure.retryable,
     }
     if failure.attempts > 1:
         error["attempts"] = failure.attempts
     told = {k: v for k, v in error.items() if v != ""}
     sentence = "; ".join(filter(None, (failure.failure.message, failure.failure.remedy)))
     return {"message": sentence, "error": told}
+
+
+def waiting_for(what: str) -> dict[str, Any]:
+    return {"waitingFor": what}
 
 
 def leaving(pod: str) -> dict[str, Any]:

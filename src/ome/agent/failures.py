@@ -1,8 +1,9 @@
 """When to try a failed model again.
 
-What can cure itself (network, limits, a full disk) is tried again, with growing pauses. What needs
-somebody's hand (a wrong name, missing access, a broken file) waits until the model's spec or its
-secret changes; for local folders, whose repair nobody announces, there is a slow look now and then.
+What can cure itself (network, limits, a full disk) is tried again soon, with growing pauses. What
+needs somebody's hand (a wrong name, missing access, a broken file) is tried again as soon as the
+model's spec or its secret changes; and because not every hand shows here (an access granted at the
+hub, a file put right where it is published), there is a slow look now and then.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ _BASE = 5.0
 _CAP = 600.0
 SECRET_LOOK = 60.0
 LOCAL_LOOK = 60.0
+SLOW_BASE = 300.0
+SLOW_CAP = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """``again_at``: monotonic seconds, None for never by itself. ``since``: wall time."""
+    """``again_at``: monotonic seconds; None where only another spec can help. ``since``: wall
+    time."""
 
     failure: Failure
     fingerprint: str
@@ -53,7 +57,7 @@ class Failures:
         return found if found.generation == target.generation else None
 
     def due_in(self, failed: Failed) -> float | None:
-        """Seconds until the next attempt; 0 for now, None for never by itself."""
+        """Seconds until the next attempt; 0 for now, None where only another spec can help."""
         return None if failed.again_at is None else max(0.0, failed.again_at - self._clock())
 
     def add(self, target: Target, failure: Failure, secret_version: str) -> Failed:
@@ -77,7 +81,12 @@ class Failures:
 
     def _next(self, target: Target, failure: Failure, attempts: int) -> float | None:
         if failure.retryable:
-            ceiling = min(_CAP, _BASE * 2.0 ** (attempts - 1))
-            wait = ceiling / 2 + self._rng.random() * ceiling / 2
+            wait = self._jittered(_BASE, _CAP, attempts)
             return self._clock() + max(wait, failure.retry_after or 0.0)
-        return self._clock() + LOCAL_LOOK if target.how == "local" else None
+        if target.how == "local":
+            return self._clock() + LOCAL_LOOK
+        return self._clock() + self._jittered(SLOW_BASE, SLOW_CAP, attempts)
+
+    def _jittered(self, base: float, cap: float, attempts: int) -> float:
+        ceiling = min(cap, base * 2.0 ** min(attempts - 1, 30))
+        return ceiling / 2 + self._rng.random() * ceiling / 2

@@ -16,9 +16,11 @@ from ome.storage import Progress, SourceSpec
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """``how``: bring the files (``download``), or look at those that are there (``local``)."""
+    """``how``: bring the files (``download``), look at those that are there (``local``), or read
+    all of them again (``verify``). ``weights`` is for an adapter: what its object declares, and
+    the folder of its ``base``."""
 
-    how: Literal["download", "local"]
+    how: Literal["download", "local", "verify"]
     spec: SourceSpec
     destination: str
     data_key: str = ""
@@ -27,6 +29,7 @@ class Task:
     reuse: tuple[str, ...] = ()
     keep_replaced: bool = False
     skip_parsing: bool = False
+    weights: Mapping[str, Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def encode(self) -> bytes:
@@ -43,12 +46,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The files are published. ``config`` is the entry of the node's ConfigMap."""
+    """The files are published. ``config`` is the entry of the node's ConfigMap; ``verified`` what
+    reading all bytes again came to."""
 
     revision: str = ""
     size: int = 0
     config: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    verified: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ome.agent.identity import WEIGHTS
 from ome.api.resources import INFERENCE_SERVICES
 from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Key, Object, condition, metadata
@@ -28,11 +29,12 @@ async def rank_by_need(
         services = []
     since: dict[Key, str] = {}
     for service in services:
-        key = model_of(service, models)
-        if key is None or (condition(service, "Ready") or {}).get("status") == "True":
+        if (condition(service, "Ready") or {}).get("status") == "True":
             continue
         created = str(metadata(service).get("creationTimestamp") or _NEVER)
-        since[key] = min(created, since.get(key, _NEVER))
+        for key in (model_of(service, models), *_weights_of(service)):
+            if key is not None and key in models:
+                since[key] = min(created, since.get(key, _NEVER))
     return {
         key: (since.get(key, _NEVER), _created(model), str(key)) for key, model in models.items()
     }
@@ -52,6 +54,12 @@ def model_of(service: Object, models: Mapping[Key, Any]) -> Key | None:
     elif kind == "BaseModel":
         candidates = [Key(namespace, name)]
     return next((key for key in candidates if key in models), None)
+
+
+def _weights_of(service: Object) -> list[Key]:
+    reference = (service.get("spec") or {}).get("model") or {}
+    named = reference.get("fineTunedWeights") or ()
+    return [Key(WEIGHTS, name) for name in named if isinstance(name, str)]
 
 
 def _created(model: Object | None) -> str:

@@ -35,6 +35,7 @@ class Record:
     keep: bool = False
     config: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
+    verified: dict[str, Any] | None = None
 
     @property
     def key(self) -> Key:

@@ -115,6 +115,24 @@ def leftovers(root: Path, models: Iterable[Path]) -> list[Leftover]:
     return found
 
 
+def published(root: Path) -> list[Path]:
+    """Folders below ``root`` that OME downloaded."""
+    found = []
+    level = [root]
+    for _ in range(_DEEPEST):
+        below: list[Path] = []
+        for folder in level:
+            for path in sorted(folder.iterdir()):
+                if path.is_symlink() or not path.is_dir() or path.name.startswith("."):
+                    continue
+                if read_manifest(path) is not None:
+                    found.append(path)
+                else:
+                    below.append(path)
+        level = below
+    return found
+
+
 def _may_hold_models(path: Path) -> bool:
     if path.is_symlink() or not path.is_dir() or path.name.startswith("."):
         return False

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ome.agent.target import data_key, label_key
+from ome.agent.identity import data_key, label_key
 from ome.api import constants as c
 from ome.apimachinery.errors import AlreadyExists, NotFound
 from ome.apimachinery.objects import Key, Object

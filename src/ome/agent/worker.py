@@ -9,20 +9,28 @@ gone), and leaves what it has fetched for the next one.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ome.agent.describing import config_of
+from ome.agent.entries import timestamp
 from ome.agent.messages import Done, Failure, Message, Task, encode
-from ome.artifacts import ArtifactError, NoModelFound, inspect
-from ome.storage import StorageError, open_source
+from ome.artifacts import ArtifactError, NoModelFound, adapter, inspect
+from ome.storage import Progress, StorageError, open_source, rot
 from ome.storage.engine import Options
 from ome.storage.errors import redact
 from ome.storage.local import check_local
 from ome.storage.manifest import Manifest
 from ome.storage.transfer import download
+
+_TELL_SECONDS = 0.5
+_MOST_DAMAGE = 20
 
 
 class _Inspector:
@@ -35,6 +43,9 @@ class _Inspector:
         self.warnings: tuple[str, ...] = ()
 
     def __call__(self, folder: Path) -> None:
+        if self._task.weights is not None:
+            self._adapter(folder, self._task.weights)
+            return
         if self._task.skip_parsing:
             return
         try:
@@ -46,12 +57,21 @@ class _Inspector:
         self.config = config_of(found)
         self.warnings = found.notes
 
+    def _adapter(self, folder: Path, given: Mapping[str, Any]) -> None:
+        """What does not fit its base model is not published."""
+        found = adapter.read_adapter(folder)
+        base = Path(given["base"]) if given.get("base") else None
+        self.warnings = adapter.check(found, base, given)
+        self.config = {"adapter": found.to_json()} if found.to_json() else None
+
 
 async def run(task: Task) -> Message:
     """The result of the task; errors come back as :class:`Failure`."""
     try:
         if task.how == "local":
             return await asyncio.to_thread(_local, task)
+        if task.how == "verify":
+            return await asyncio.to_thread(_verify, task)
         return await _download(task)
     except StorageError as error:
         return Failure(
@@ -63,14 +83,28 @@ async def run(task: Task) -> Message:
         )
     except ArtifactError as error:
         return Failure(error.reason, error.message, error.remedy)
-    except PermissionError as error:
+    except OSError as error:
+        return _disk_failure(error)
+
+
+def _disk_failure(error: OSError) -> Failure:
+    """What the disk says, in words that help."""
+    if error.errno == errno.EROFS:
+        return Failure(
+            "ReadOnlyDisk",
+            f"the disk of {error.filename} is read-only",
+            "mount it writable (a disk that failed is often mounted read-only: look at the "
+            "machine's log), or choose another spec.storage.path; OME tries again by itself",
+            retryable=True,
+        )
+    if isinstance(error, PermissionError):
         return Failure(
             "PermissionDenied",
             f"no permission for {error.filename}",
             "give the user that runs OME write access, or choose another spec.storage.path",
         )
-    except OSError as error:
-        return Failure("DiskError", redact(str(error)), "check the disk", retryable=True)
+    remedy = "check the disk; OME tries again by itself"
+    return Failure("DiskError", redact(str(error)), remedy, retryable=True)
 
 
 async def _download(task: Task) -> Message:
@@ -98,6 +132,31 @@ def _local(task: Task) -> Message:
     inspector = _Inspector(task)
     inspector(folder)
     return _done(task, None, inspector)
+
+
+def _verify(task: Task) -> Message:
+    """Read every byte again; what is damaged is taken out of the manifest."""
+    folder = Path(task.destination)
+    told = 0.0
+
+    def tell(done: int, total: int, name: str) -> None:
+        nonlocal told
+        if time.time() - told > _TELL_SECONDS:
+            told = time.time()
+            _send(Progress("verifying", total, done, current_file=name, updated=told))
+
+    found = rot.check(folder, tell)
+    if found is None:
+        return Failure("NothingToVerify", f"{folder} has no manifest", "delete the folder")
+    rot.forget_damaged(folder, found)
+    damaged = [{"path": path, "why": why} for path, why in found.damaged[:_MOST_DAMAGE]]
+    result = {
+        "at": timestamp(time.time()),
+        "files": found.files,
+        "bytes": found.size,
+        **({"damaged": damaged} if damaged else {}),
+    }
+    return Done(verified=result)
 
 
 def _done(task: Task, published: Manifest | None, inspector: _Inspector) -> Done:

@@ -27,12 +27,23 @@ class AcceleratorDiscovery(Lens, frozen=True, kw_only=True, rename="camel"):
     affinity: Annotated[
         Affinity | None, Field("Affinity that is added to pods.", default="none")
     ] = None
-    pci_vendor_id: Annotated[str | None, Field("PCI vendor.", default="none", example="10de")] = (
-        msgspec.field(name="pciVendorID", default=None)
-    )
+    pci_vendor_id: Annotated[
+        str | None,
+        Field(
+            "PCI number of the vendor. Without nodeSelector and affinity, nodes are found by it "
+            "in the labels of Node Feature Discovery.",
+            default="none",
+            example="10de",
+        ),
+    ] = msgspec.field(name="pciVendorID", default=None)
     device_ids: Annotated[
         tuple[str, ...],
-        Field("PCI devices.", default="none", example=["2330"], schema=ATOMIC),
+        Field(
+            "PCI numbers of the devices, looked for like pciVendorID; any of them will do.",
+            default="none",
+            example=["2330"],
+            schema=ATOMIC,
+        ),
     ] = msgspec.field(name="deviceIDs", default=())
 
 
@@ -40,28 +51,64 @@ class AcceleratorLatency(Lens, frozen=True, kw_only=True, rename="camel"):
     """How quickly it answers."""
 
     average_millis: Annotated[
-        Int64 | None, Field("Usual latency.", unit="milliseconds", example=20)
+        Int64 | None,
+        Field(
+            "Time that it usually takes to answer.",
+            unit="milliseconds",
+            default="unknown",
+            example=20,
+        ),
     ] = None
     maximum_millis: Annotated[
-        Int64 | None, Field("Worst latency.", unit="milliseconds", example=100)
+        Int64 | None,
+        Field(
+            "Longest time that it takes to answer; not less than averageMillis.",
+            unit="milliseconds",
+            default="unknown",
+            example=100,
+        ),
     ] = None
 
 
 class AcceleratorPerformance(Lens, frozen=True, kw_only=True, rename="camel"):
     """Peak computing performance without sparsity, as the vendor states it."""
 
-    fp32_tflops: Annotated[Int64 | None, Field("Single precision.", unit="TFLOPS", example=67)] = (
-        msgspec.field(name="fp32Tflops", default=None)
-    )
-    fp16_tflops: Annotated[Int64 | None, Field("Half precision.", unit="TFLOPS", example=989)] = (
-        msgspec.field(name="fp16Tflops", default=None)
-    )
-    int8_tops: Annotated[Int64 | None, Field("8-bit integers.", unit="TOPS", example=1979)] = (
-        msgspec.field(name="int8Tops", default=None)
-    )
-    int4_tops: Annotated[Int64 | None, Field("4-bit integers.", unit="TOPS", example=3958)] = (
-        msgspec.field(name="int4Tops", default=None)
-    )
+    fp32_tflops: Annotated[
+        Int64 | None,
+        Field(
+            "Speed in single precision; counts where fp32 is preferred.",
+            unit="TFLOPS",
+            default="unknown",
+            example=67,
+        ),
+    ] = msgspec.field(name="fp32Tflops", default=None)
+    fp16_tflops: Annotated[
+        Int64 | None,
+        Field(
+            "Speed in half precision; counts where no precision is preferred.",
+            unit="TFLOPS",
+            default="unknown",
+            example=989,
+        ),
+    ] = msgspec.field(name="fp16Tflops", default=None)
+    int8_tops: Annotated[
+        Int64 | None,
+        Field(
+            "Speed with 8-bit integers; counts where int8 or fp8 is preferred.",
+            unit="TOPS",
+            default="unknown",
+            example=1979,
+        ),
+    ] = msgspec.field(name="int8Tops", default=None)
+    int4_tops: Annotated[
+        Int64 | None,
+        Field(
+            "Speed with 4-bit integers; counts where int4 is preferred.",
+            unit="TOPS",
+            default="unknown",
+            example=3958,
+        ),
+    ] = msgspec.field(name="int4Tops", default=None)
     latency: Annotated[
         AcceleratorLatency | None, Field("How quickly it answers.", default="unknown")
     ] = None
@@ -73,17 +120,35 @@ class AcceleratorCapabilities(Lens, frozen=True, kw_only=True, rename="camel"):
     memory_gb: Annotated[
         Quantity | None,
         Field(
-            "Memory of one accelerator; a plain number means GB.", default="unknown", example="80Gi"
+            "Memory of one accelerator; a small plain number means GiB.",
+            default="unknown",
+            example="80Gi",
         ),
     ] = msgspec.field(name="memoryGB", default=None)
     compute_capability: Annotated[
-        str | None, Field("Generation of the instruction set.", default="unknown", example="9.0")
+        str | None,
+        Field(
+            "Generation of the instruction set, compared as a version with minArchitectureVersion.",
+            default="unknown",
+            example="9.0",
+        ),
     ] = None
     level_zero_version: Annotated[
-        str | None, Field("Level Zero version (Intel).", default="none", example="1.3")
+        str | None,
+        Field(
+            "Level Zero version (Intel); stands in where computeCapability is not given.",
+            default="none",
+            example="1.3",
+        ),
     ] = None
     clock_speed_mhz: Annotated[
-        Int32 | None, Field("Boost clock.", unit="MHz", default="unknown", example=1980)
+        Int32 | None,
+        Field(
+            "Boost clock; decides between equals under the policy MostCapable.",
+            unit="MHz",
+            default="unknown",
+            example=1980,
+        ),
     ] = msgspec.field(name="clockSpeedMHz", default=None)
     memory_bandwidth_gbps: Annotated[
         Quantity | None,
@@ -101,7 +166,7 @@ class AcceleratorCapabilities(Lens, frozen=True, kw_only=True, rename="camel"):
         ),
     ] = ()
     performance: Annotated[
-        AcceleratorPerformance | None, Field("Computing performance.", default="unknown")
+        AcceleratorPerformance | None, Field("Peak speed by precision.", default="unknown")
     ] = None
 
 
@@ -120,10 +185,10 @@ class AcceleratorIntegration(Lens, frozen=True, kw_only=True, rename="camel"):
     """Names by which queueing systems know it."""
 
     kueue_resource_flavor: Annotated[
-        str | None, Field("Kueue ResourceFlavor.", default="none", example="h100")
+        str | None, Field("Name of its ResourceFlavor in Kueue.", default="none", example="h100")
     ] = None
     volcano_gpu_type: Annotated[
-        str | None, Field("Volcano GPU type.", default="none", example="H100")
+        str | None, Field("Name of its GPU type in Volcano.", default="none", example="H100")
     ] = msgspec.field(name="volcanoGPUType", default=None)
 
 
@@ -161,13 +226,20 @@ class AcceleratorCost(Lens, frozen=True, kw_only=True, rename="camel"):
 class AcceleratorClassSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     """What the accelerator is."""
 
-    vendor: Annotated[str | None, Field("Who makes it.", default="unknown", example="nvidia")] = (
-        None
-    )
-    family: Annotated[
-        str | None, Field("Its architecture.", default="unknown", example="hopper")
+    vendor: Annotated[
+        str | None, Field("Who makes it, in lower case.", default="unknown", example="nvidia")
     ] = None
-    model: Annotated[str | None, Field("Its model.", default="unknown", example="h100")] = None
+    family: Annotated[
+        str | None,
+        Field(
+            "Generation of its architecture, by which constraints name it.",
+            default="unknown",
+            example="hopper",
+        ),
+    ] = None
+    model: Annotated[
+        str | None, Field("Product name within the family.", default="unknown", example="h100")
+    ] = None
     discovery: Annotated[
         AcceleratorDiscovery, Field("How its nodes are recognised.", required=True)
     ]
@@ -201,7 +273,7 @@ class AcceleratorClassStatus(Lens, frozen=True, kw_only=True, rename="camel"):
         Time | None, Field("When this last changed.", example="2026-05-06T10:00:00Z")
     ] = None
     conditions: Annotated[
-        tuple[Condition, ...], Field("Observations.", default="none", schema=ATOMIC)
+        tuple[Condition, ...], Field("Observations, one per type.", default="none", schema=ATOMIC)
     ] = ()
     available_nodes: Annotated[
         Int32 | None, Field("Number of nodes that have it.", unit="nodes", example=1)

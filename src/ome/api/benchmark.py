@@ -212,7 +212,8 @@ class BenchmarkJobStatus(Lens, frozen=True, kw_only=True, rename="camel"):
         str | None, Field("Why it failed.", example="every request got 404")
     ] = None
     details: Annotated[
-        str | None, Field("Anything else.", example="run 2 of 4: D(100,100), concurrency 4")
+        str | None,
+        Field("What it is doing at the moment.", example="run 2 of 4: D(100,100), concurrency 4"),
     ] = None
 
 

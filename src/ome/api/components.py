@@ -263,7 +263,8 @@ class ComponentExtensionSpec(PodLens, frozen=True, kw_only=True, rename="camel")
     container_concurrency: Annotated[
         Int64 | None,
         Field(
-            "Most requests that one replica handles at a time (Knative only).",
+            "Most requests that one replica handles at a time. Only Knative can hold requests "
+            "back; elsewhere it has no effect, and the status says so.",
             unit="requests",
             default="0: no bound",
             example=16,
@@ -323,7 +324,12 @@ class ComponentExtensionSpec(PodLens, frozen=True, kw_only=True, rename="camel")
     ] = None
     deployment_strategy: Annotated[
         DeploymentStrategy | None,
-        Field("How a Deployment replaces its pods (RawDeployment only).", default="RollingUpdate"),
+        Field(
+            "How a Deployment replaces its pods. Groups of pods take maxSurge and maxUnavailable "
+            "from it.",
+            default="RollingUpdate, one more pod at a time",
+            example={"type": "Recreate"},
+        ),
     ] = None
     keda_config: Annotated[
         KedaConfig | None,

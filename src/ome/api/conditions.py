@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from ome.api import constants as c
+from ome.apimachinery.errors import one_line
 from ome.apimachinery.objects import Object
 
+_LONGEST_MESSAGE: Final = 4000
 Status = Literal["True", "False", "Unknown"]
 
 READY: Final = "Ready"
@@ -81,7 +83,7 @@ def set_condition(
     if reason:
         entry["reason"] = reason
     if message:
-        entry["message"] = message
+        entry["message"] = one_line(message, _LONGEST_MESSAGE)
     if severity:
         entry["severity"] = severity
     if observed_generation is not None:

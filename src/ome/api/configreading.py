@@ -110,7 +110,7 @@ def _check(member: Member, value: Any) -> None:
         raise ValueError(f"{value} must be at least 1")
     if member.name == "root" and (not value.startswith("/") or ".." in value.split("/")):
         raise ValueError(f"{value!r} must be an absolute path without '..'")
-    if member.name == "omeIngressGateway" and value and value.count("/") != 1:
+    if member.name == "omeIngressGateway" and value.strip("/").count("/") > 1:
         raise ValueError(f"{value!r} must be namespace/name")
     if member.name == "scalingThreshold" and not re.fullmatch(
         r"-?\d+(\.\d+)?([eE][-+]?\d+)?", value

@@ -75,7 +75,9 @@ class ModelRef(Lens, frozen=True, kw_only=True, rename="camel"):
             values=("ClusterBaseModel", "BaseModel"),
         ),
     ] = "ClusterBaseModel"
-    api_group: Annotated[str, Field("API group of the model.", example="ome.io")] = "ome.io"
+    api_group: Annotated[
+        str, Field("API group of the model; no other has any.", example="ome.io")
+    ] = "ome.io"
     fine_tuned_weights: Annotated[
         tuple[str, ...],
         Field(
@@ -99,7 +101,9 @@ class ServingRuntimeRef(Lens, frozen=True, kw_only=True, rename="camel"):
             values=("ClusterServingRuntime", "ServingRuntime"),
         ),
     ] = "ClusterServingRuntime"
-    api_group: Annotated[str, Field("API group of the runtime.", example="ome.io")] = "ome.io"
+    api_group: Annotated[
+        str, Field("API group of the runtime; no other has any.", example="ome.io")
+    ] = "ome.io"
 
 
 class ModelSpec(Lens, frozen=True, kw_only=True, rename="camel"):
@@ -121,7 +125,11 @@ class ModelSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     runtime_version: Annotated[
         str | None,
-        Field("Image tag of the runtime.", default="the runtime's image", example="v0.9.0"),
+        Field(
+            "Has no effect, and a warning says so; use spec.engine.runner.image.",
+            default="the runtime's image",
+            example="v0.9.0",
+        ),
     ] = None
     protocol_version: Annotated[
         str | None,
@@ -133,7 +141,8 @@ class ModelSpec(Lens, frozen=True, kw_only=True, rename="camel"):
         ),
     ] = None
     base_model: Annotated[
-        str | None, Field("Name of the model; use spec.model.name.", example="qwen3-0-6b")
+        str | None,
+        Field("Name of the model; use spec.model.name.", default="none", example="qwen3-0-6b"),
     ] = None
     fine_tuned_weights: Annotated[
         tuple[str, ...],
@@ -201,11 +210,16 @@ class Addressable(Lens, frozen=True, kw_only=True, rename="camel"):
 
     name: Annotated[str | None, Field("Name of the address.", example="http")] = None
     url: Annotated[
-        str | None, Field("The URL.", example="http://qwen3.default.svc.cluster.local")
+        str | None,
+        Field("URL to send requests to.", example="http://qwen3.default.svc.cluster.local"),
     ] = None
     ca_certs: Annotated[
         str | None,
-        Field("Certificates that sign the server's, in PEM form.", default="the usual ones"),
+        Field(
+            "Certificates that sign the server's, in PEM form.",
+            default="the usual ones",
+            example="-----BEGIN CERTIFICATE-----",
+        ),
     ] = msgspec.field(name="CACerts", default=None)
     audience: Annotated[str | None, Field("Audience for tokens.", example="qwen3")] = None
 
@@ -216,9 +230,9 @@ class TrafficTarget(Lens, frozen=True, kw_only=True, rename="camel"):
     configuration_name: Annotated[
         str | None, Field("Configuration whose newest revision is meant.", example="qwen3-engine")
     ] = None
-    revision_name: Annotated[str | None, Field("The revision.", example="qwen3-engine-00002")] = (
-        None
-    )
+    revision_name: Annotated[
+        str | None, Field("Revision that gets this share.", example="qwen3-engine-00002")
+    ] = None
     tag: Annotated[str | None, Field("Name of the revision's own URL.", example="prev")] = None
     latest_revision: Annotated[
         bool | None, Field("Whether this follows the newest revision.", example=True)
@@ -235,7 +249,7 @@ class AcceleratorSelection(Lens, frozen=True, kw_only=True, rename="camel"):
     """The accelerator that was chosen, and why."""
 
     accelerator_class: Annotated[
-        str, Field("The AcceleratorClass.", example="nvidia-h100-80gb", required=True)
+        str, Field("Name of the AcceleratorClass.", example="nvidia-h100-80gb", required=True)
     ] = ""
     reason: Annotated[
         str | None, Field("Why it was chosen.", example="BestFit: the smallest that holds 16 GB")
@@ -256,7 +270,7 @@ class ComponentStatusSpec(Lens, frozen=True, kw_only=True, rename="camel"):
         str | None, Field("Newest revision that is ready.", example="qwen3-engine-00001")
     ] = None
     latest_created_revision: Annotated[
-        str | None, Field("Newest revision.", example="qwen3-engine-00002")
+        str | None, Field("Newest revision, ready or not.", example="qwen3-engine-00002")
     ] = None
     previous_rolledout_revision: Annotated[
         str | None, Field("Revision that had all traffic before.", example="qwen3-engine-00001")
@@ -315,11 +329,16 @@ class FailureInfo(Lens, frozen=True, kw_only=True, rename="camel"):
         str | None,
         Field("What kind of failure.", enum=tuple(FailureReason), example="ModelLoadFailed"),
     ] = None
-    message: Annotated[str | None, Field("What happened.", example="CUDA out of memory")] = None
+    message: Annotated[
+        str | None,
+        Field(
+            "What the container said last, else what happened to it.", example="CUDA out of memory"
+        ),
+    ] = None
     model_revision_name: Annotated[
         str | None, Field("Revision that failed.", example="qwen3-engine-00002")
     ] = None
-    time: Annotated[Time | None, Field("When.", example="2026-05-06T10:00:00Z")] = None
+    time: Annotated[Time | None, Field("When it happened.", example="2026-05-06T10:00:00Z")] = None
     exit_code: Annotated[Int32 | None, Field("Exit code of the container.", example=137)] = None
 
 

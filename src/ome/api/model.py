@@ -112,11 +112,22 @@ class DiffusionPipelineSpec(Lens, frozen=True, kw_only=True, rename="camel"):
     class_name: Annotated[
         str | None, Field("Class of the pipeline.", default="any", example="QwenImagePipeline")
     ] = None
-    scheduler: Annotated[PipelinePart | None, Field("The scheduler.", default="any")] = None
-    text_encoder: Annotated[PipelinePart | None, Field("The text encoder.", default="any")] = None
-    tokenizer: Annotated[PipelinePart | None, Field("The tokenizer.", default="any")] = None
-    transformer: Annotated[PipelinePart | None, Field("The transformer.", default="any")] = None
-    vae: Annotated[PipelinePart | None, Field("The variational autoencoder.", default="any")] = None
+    scheduler: Annotated[
+        PipelinePart | None, Field("Part that sets the steps of noise.", default="any")
+    ] = None
+    text_encoder: Annotated[
+        PipelinePart | None, Field("Part that reads the prompt.", default="any")
+    ] = None
+    tokenizer: Annotated[
+        PipelinePart | None, Field("Part that splits the prompt.", default="any")
+    ] = None
+    transformer: Annotated[
+        PipelinePart | None, Field("Part that removes the noise.", default="any")
+    ] = None
+    vae: Annotated[
+        PipelinePart | None,
+        Field("Variational autoencoder: the part that makes the picture.", default="any"),
+    ] = None
     additional_components: Annotated[
         dict[str, PipelinePart],
         Field("Further parts by name.", default="none", schema=ATOMIC_MAP),

@@ -41,7 +41,7 @@ class Condition(Lens, frozen=True, kw_only=True, rename="camel"):
 
 
 class ModelProgress(Lens, frozen=True, kw_only=True, rename="camel"):
-    """How far the slowest node is."""
+    """How far the node is that has most of it."""
 
     phase: Annotated[
         str | None,
@@ -51,7 +51,9 @@ class ModelProgress(Lens, frozen=True, kw_only=True, rename="camel"):
             values=("scanning", "downloading", "finalizing"),
         ),
     ] = None
-    percent: Annotated[Int32 | None, Field("Share done.", unit="percent", example=42)] = None
+    percent: Annotated[
+        Int32 | None, Field("Share that has arrived.", unit="percent", example=42)
+    ] = None
     completed_bytes: Annotated[
         Int64 | None, Field("Bytes that have arrived.", unit="bytes", example=41234432)
     ] = None
@@ -59,7 +61,7 @@ class ModelProgress(Lens, frozen=True, kw_only=True, rename="camel"):
         None
     )
     bytes_per_second: Annotated[
-        Int64 | None, Field("Present speed.", unit="bytes per second", example=20971520)
+        Int64 | None, Field("Speed at this moment.", unit="bytes per second", example=20971520)
     ] = None
     remaining_seconds: Annotated[
         Int64 | None, Field("Estimated time left.", unit="seconds", example=3)

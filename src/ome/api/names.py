@@ -33,6 +33,7 @@ _CONFIG_MAP_BUDGET = 253
 _HASH = 8
 _CLUSTER = "clusterbasemodel"
 _SPACED = "basemodel"
+_WEIGHTS = "finetunedweight"
 
 
 def _hash(text: str) -> str:
@@ -98,6 +99,17 @@ def model_label(namespace: str, name: str) -> str:
 def model_config_map_key(namespace: str, name: str) -> str:
     """Data key of a model in a node's status ConfigMap; empty namespace: ClusterBaseModel."""
     return _model_key(namespace, name, _CONFIG_MAP_BUDGET)
+
+
+def weights_label(name: str) -> str:
+    """Key of the node label of a FineTunedWeight."""
+    budget = _LABEL_BUDGET - len(_WEIGHTS) - 1
+    return f"{c.MODEL_LABEL_DOMAIN}/{_WEIGHTS}.{truncate(name, budget)}"
+
+
+def weights_config_map_key(name: str) -> str:
+    """Data key of a FineTunedWeight in a node's status ConfigMap."""
+    return f"{_WEIGHTS}.{truncate(name, _CONFIG_MAP_BUDGET - len(_WEIGHTS) - 1)}"
 
 
 def parse_model_config_map_key(key: str) -> ModelKey | None:

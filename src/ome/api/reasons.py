@@ -100,6 +100,20 @@ _SERVICE: Final = (
         "set runner.image in the service or the runtime",
     ),
     Reason(
+        "BadMerge",
+        _STUCK,
+        "the service's part can't be laid over the runtime's",
+        "service and runtime can't be merged: {problem}",
+        "correct the field that the message names, in the service or the runtime",
+    ),
+    Reason(
+        "InternalError",
+        _PASSES,
+        "OME stumbled over the service; what was applied before keeps running",
+        "OME can't work on this service: {problem}",
+        "look for what is unusual in the service, its runtime or its model, and report it",
+    ),
+    Reason(
         "NameTaken",
         _STUCK,
         "an object of somebody else has the name of a child",
@@ -241,9 +255,9 @@ _RUNTIME: Final = (
     Reason(
         "NoAcceleratorFits",
         _STUCK,
-        "no accelerator class satisfies the constraints",
+        "no accelerator class satisfies the constraints and holds the model",
         "no accelerator class fits: {problem}",
-        "relax the constraints that the message names, or add such nodes",
+        "do what the message says of the nearest class, or relax the constraints that it names",
     ),
     # What speaks against one runtime: parts of the sentence above.
     Reason("NoFormats", _STUCK, "the runtime lists no formats", "it lists no formats"),
@@ -299,6 +313,13 @@ _COMPONENT: Final = (
         "a new version replaces the old one, which serves on",
         "{updated} of {wanted} replicas have the new version",
     ),
+    Reason(
+        "UpdateFailing",
+        _PASSES,
+        "a new version does not come up; the old one serves on",
+        "{updated} of {wanted} replicas have the new version: {problem}",
+        "correct what the message names, or take the change back",
+    ),
     Reason("ScaledToZero", _FINE, "nothing runs and a request starts it", "scaled to zero"),
     Reason("Creating", _PASSES, "objects are being made", "the {component} is being created"),
     Reason("Starting", _PASSES, "pods are being made", "the {component} starts"),
@@ -345,6 +366,102 @@ _COMPONENT: Final = (
         "correct what the message names, for example a quota",
     ),
 )
+
+_CRASHES: Final = (
+    Reason("GroupNotReady", _PASSES, "a group of pods is not complete yet", "{problem}"),
+    Reason(
+        "RayClusterFailed",
+        _STUCK,
+        "the Ray operator gave a cluster up",
+        "{problem}",
+        "see the status of the RayCluster; OME makes it anew when its spec changes",
+    ),
+    Reason(
+        "NotReadyInTime",
+        _STUCK,
+        "a pod runs, and its readiness probe has not said yes for longer than the update may take",
+        "container {container} of pod {pod} runs since {since} and is not ready yet",
+        "see its log and its readiness probe, which may ask the wrong port or path",
+    ),
+    Reason(
+        "NodeLost",
+        _PASSES,
+        "the node under a pod does not answer",
+        "pod {pod} is on node {node}, which does not answer since {since}",
+        "bring the node back, or delete the pod",
+    ),
+    Reason(
+        "GpuOutOfMemory",
+        _STUCK,
+        "the GPU's memory is too small for what the engine was asked to hold",
+        "container {container} ran out of GPU memory: {said}",
+        "give it more or larger GPUs, a shorter context or smaller batches, or a smaller model",
+    ),
+    Reason(
+        "OutOfMemory",
+        _STUCK,
+        "the engine needs more memory than it may have",
+        "container {container} ran out of memory: {said}",
+        "raise the memory in resources of the runner, or serve a smaller model",
+    ),
+    Reason(
+        "PortInUse",
+        _STUCK,
+        "the engine's port is taken by something else",
+        "container {container} can't listen: {said}",
+        "change the port in the runner's arguments and ports, or take hostNetwork away",
+    ),
+    Reason(
+        "NoAccess",
+        _STUCK,
+        "the model's source does not let the engine in",
+        "container {container} may not read the model: {said}",
+        "give it credentials that may, and accept the licence where the owner asks for it",
+    ),
+    Reason(
+        "ArchitectureUnsupported",
+        _STUCK,
+        "the engine does not know the model's architecture",
+        "container {container} can't load the model: {said}",
+        "use a runtime (or a newer image of it) that supports it, or another model",
+    ),
+    Reason(
+        "NoRights",
+        _STUCK,
+        "the service account may not read what the container needs",
+        "container {container} was refused: {said}",
+        "let OME make the account, or bind a Role to it that allows what the message names",
+    ),
+    Reason(
+        "NoGpu",
+        _STUCK,
+        "the engine finds no GPU that it can use",
+        "container {container} finds no GPU: {said}",
+        "ask for GPUs in resources of the runner; check driver and CUDA version of the node",
+    ),
+    Reason(
+        "ModelFilesMissing",
+        _STUCK,
+        "the engine does not find the model's files",
+        "container {container} finds no model: {said}",
+        "check the path in the runner's arguments against spec.storage.path of the model",
+    ),
+    Reason(
+        "BadArguments",
+        _STUCK,
+        "the engine was started with arguments that it does not know",
+        "container {container} does not understand its arguments: {said}",
+        "correct args of the runner in the service or the runtime",
+    ),
+    Reason(
+        "WrongArchitecture",
+        _STUCK,
+        "the program was built for another kind of processor",
+        "container {container} can't be executed: {said}",
+        "use an image for the nodes' architecture, or nodes for the image's",
+    ),
+)
+"""Recognised in an engine's last words (``rendering/causes.py``), or seen on its node."""
 
 _ADDRESS: Final = (
     Reason(
@@ -547,6 +664,7 @@ _GROUPS: Final = (
     _MODEL,
     _RUNTIME,
     _COMPONENT,
+    _CRASHES,
     _ADDRESS,
     _WEIGHTS,
     _SHAPE,

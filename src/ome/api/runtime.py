@@ -112,9 +112,7 @@ class SupportedModelFormat(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
     version: Annotated[
         str | None,
-        Field(
-            "Version of the format; superseded by modelFormat.version.", default="any", example="1"
-        ),
+        Field("Deprecated: modelFormat.version is what is compared.", default="any", example="1"),
     ] = None
     model_framework: Annotated[
         ModelFrameworkSpec, Field("Framework that the model must have been made for.")
@@ -324,7 +322,9 @@ class ServingRuntime(KubeObject, frozen=True, kw_only=True, rename="camel"):
     spec: Annotated[ServingRuntimeSpec, Field("What the runtime serves, and how.")] = (
         ServingRuntimeSpec()
     )
-    status: Annotated[ServingRuntimeStatus | None, Field("Unused.")] = None
+    status: Annotated[
+        ServingRuntimeStatus | None, Field("Always empty: a runtime is only read.")
+    ] = None
 
 
 class ClusterServingRuntime(ServingRuntime, frozen=True, kw_only=True, rename="camel"):

@@ -21,6 +21,17 @@ class ObjectReference(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = None
 
 
+class TrainingJobReference(Lens, frozen=True, kw_only=True, rename="camel"):
+    """A job. Older clients always write an empty object here, which means none."""
+
+    name: Annotated[
+        str | None, Field("Name of the job.", default="none", example="support-lora-42")
+    ] = None
+    namespace: Annotated[
+        str | None, Field("Namespace of the job.", default="none", example="training")
+    ] = None
+
+
 class FineTunedWeightSpec(ModelExtensionSpec, frozen=True, kw_only=True, rename="camel"):
     """What the weights are and where their files come from."""
 
@@ -50,7 +61,7 @@ class FineTunedWeightSpec(ModelExtensionSpec, frozen=True, kw_only=True, rename=
     ] = None
     storage: Annotated[StorageSpec, Field("Where the files come from.")]
     training_job_ref: Annotated[
-        ObjectReference | None, Field("The job that made the weights.", default="none")
+        TrainingJobReference | None, Field("The job that made the weights.", default="none")
     ] = None
 
 

@@ -28,15 +28,32 @@ class FieldError:
     ``path`` is dotted with list indices (``spec.engine.runner.env[0].name``). ``reason`` is a
     Kubernetes cause reason such as ``FieldValueInvalid``, ``FieldValueRequired``,
     ``FieldValueNotSupported``, ``FieldValueForbidden``, ``FieldValueDuplicate``. ``message`` says
-    what is wrong and what to do.
+    what is wrong and what to do. Both are one line of printable text of bounded length, whatever
+    the object holds that they quote.
     """
 
     path: str
     message: str
     reason: str = "FieldValueInvalid"
 
+    def __post_init__(self) -> None:
+        for name, most in (("path", 500), ("message", 1500)):
+            text = getattr(self, name)
+            clean = one_line(text, most)
+            if clean is not text:
+                object.__setattr__(self, name, clean)
+
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
+
+
+def one_line(text: str, most: int) -> str:
+    """The text without its middle where it is long, and with escapes for what doesn't print."""
+    if len(text) <= most and text.isprintable():
+        return text
+    if len(text) > most:
+        text = f"{text[: most * 2 // 3]}…{text[-(most // 3) :]}"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class StatusError(Exception):

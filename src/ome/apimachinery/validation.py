@@ -22,6 +22,9 @@ from ome.apimachinery.jsonvalues import compact, json_equal
 if TYPE_CHECKING:
     from ome.apimachinery.schema import Schema
 
+MOST_ERRORS = 100
+"""Nobody reads more, and a large list of wrong items must not become a larger list of errors."""
+
 Check = Callable[[Any, str], "FieldError | None"]
 
 
@@ -41,6 +44,10 @@ def validate(schema: Schema, value: Any, path: str = "") -> list[FieldError]:
     """All problems of ``value``; ``path`` is where it stands."""
     errors: list[FieldError] = []
     _walk(schema, value, path, errors)
+    if len(errors) > MOST_ERRORS:
+        del errors[MOST_ERRORS:]
+        text = f"Too many: there are more problems than these {MOST_ERRORS}"
+        errors.append(FieldError(path, text, "FieldValueTooMany"))
     return errors
 
 
@@ -110,12 +117,16 @@ def _walk_object(
         child = schema.child(name)
         if child is not None:
             _walk(child, inner, prefix + name, errors)
+            if len(errors) > MOST_ERRORS:
+                return
 
 
 def _walk_list(schema: Schema, value: list[Any], path: str, errors: list[FieldError]) -> None:
     items = schema.items
     for index, inner in enumerate(value):
         _walk(items, inner, f"{path}[{index}]", errors)
+        if len(errors) > MOST_ERRORS:
+            return
     # Kubernetes' own kinds accept repeated items except where their validation says otherwise
     # (two environment variables of one name are legal); custom resources never do.
     if schema.list_type == "map" and not schema.core:

@@ -15,6 +15,7 @@ from ome.artifacts.metadata import (
     NameVersion,
     format_parameters,
 )
+from ome.artifacts.shape import shape
 
 __all__ = [
     "ArtifactError",
@@ -28,4 +29,5 @@ __all__ = [
     "estimate_parameters",
     "format_parameters",
     "inspect",
+    "shape",
 ]

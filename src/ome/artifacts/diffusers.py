@@ -19,13 +19,13 @@ def describe(index: Mapping[str, Any], folder: Path, card: Mapping[str, str]) ->
     """Metadata of the pipeline whose ``model_index.json`` is ``index``."""
     class_name = _first_text(index, "_class_name", "class_name", "className")
     version = _first_text(index, "_diffusers_version", "diffusers_version")
-    components = tuple(_components(index))
-    if not class_name and not components:
+    parts = tuple(components(index))
+    if not class_name and not parts:
         raise CorruptModelFile(
             f"{INDEX} names neither a pipeline nor its parts",
             remedy="download the model again, or correct the file",
         )
-    parameters, size, dtype = _weights(folder, [name for name, _, _ in components])
+    parameters, size, dtype = _weights(folder, [name for name, _, _ in parts])
     encoder = read_optional(folder / "text_encoder" / "config.json")
     context = encoder.get("max_position_embeddings")
     return ModelMetadata(
@@ -41,7 +41,7 @@ def describe(index: Mapping[str, Any], folder: Path, card: Mapping[str, str]) ->
         has_vision=True,
         license=card.get("license", ""),
         size_bytes=size,
-        diffusion_pipeline=DiffusionPipeline(class_name, components),
+        diffusion_pipeline=DiffusionPipeline(class_name, parts),
     )
 
 
@@ -49,7 +49,7 @@ def _first_text(data: Mapping[str, Any], *names: str) -> str:
     return next((data[n] for n in names if isinstance(data.get(n), str) and data[n]), "")
 
 
-def _components(index: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def components(index: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """(component, library, class). Parts that are switched off (null, null) are left out."""
     found = []
     for name, value in index.items():
@@ -81,7 +81,7 @@ def _weights(folder: Path, components: list[str]) -> tuple[int, int, str]:
         config = read_optional(part / "config.json")
         quantization = config.get("quantization_config")
         found = safetensors.count(
-            _part_files(part), quantization if isinstance(quantization, Mapping) else {}
+            part_files(part), quantization if isinstance(quantization, Mapping) else {}
         )
         if found is None:
             continue
@@ -92,7 +92,7 @@ def _weights(folder: Path, components: list[str]) -> tuple[int, int, str]:
     return parameters, size, _DTYPES.get(dtype, dtype.lower())
 
 
-def _part_files(part: Path) -> list[Path]:
+def part_files(part: Path) -> list[Path]:
     """One set of files: precision variants (``.fp16.``) only where there is nothing else."""
     files = safetensors.weight_files(part)
     plain = [p for p in files if ".fp16." not in p.name and ".bf16." not in p.name]

@@ -67,10 +67,11 @@ def _head(whole: Fields, text: Fields, without: bool) -> int:
         return 0
     if architecture.endswith("Model") and not (whole.get("auto_map") or {}):
         return 0
-    return 0 if _tied(whole, text) else text.vocabulary * text.hidden
+    return 0 if tied(whole, text) else text.vocabulary * text.hidden
 
 
-def _tied(whole: Fields, text: Fields) -> bool:
+def tied(whole: Fields, text: Fields) -> bool:
+    """Whether the output layer is the embedding."""
     for fields in (text, whole):
         stated = fields.flag("tie_word_embeddings")
         if stated is not None:
@@ -99,7 +100,7 @@ def _by_letter(text: Fields, letter: str) -> int:
 
 def _mixer(text: Fields, index: int) -> int:
     """What mixes tokens in this layer."""
-    kind = _layer_kind(text, index)
+    kind = layer_kind(text, index)
     if kind == "linear":
         return _linear_attention(text)
     if kind == "mamba2":
@@ -114,7 +115,8 @@ def _mixer(text: Fields, index: int) -> int:
     return _attention(text)
 
 
-def _layer_kind(text: Fields, index: int) -> str:
+def layer_kind(text: Fields, index: int) -> str:
+    """attention, linear, mamba, mamba2, conv, or both (attention beside a state space)."""
     kinds = text.texts("layer_types", "layers_block_type", "block_types")
     name = kinds[index] if index < len(kinds) else ""
     if name == "linear_attention":
@@ -309,7 +311,7 @@ def _encoder_decoder(whole: Fields) -> int:
     decoder_inner = whole.number("decoder_ffn_dim", "d_ff") or 4 * hidden
     count = encoder * (attention + gate * hidden * encoder_inner + 2 * hidden)
     count += decoder * (2 * attention + gate * hidden * decoder_inner + 3 * hidden)
-    count += whole.vocabulary * hidden * (1 if _tied(whole, whole) else 2)
+    count += whole.vocabulary * hidden * (1 if tied(whole, whole) else 2)
     count += (whole.number("max_source_positions") + whole.number("max_target_positions")) * hidden
     bins = whole.number("num_mel_bins")
     return count + (3 * bins * hidden + 3 * hidden * hidden if bins else 0)

@@ -7,6 +7,7 @@ and nesting is limited. A file that ends before its last tensor is :class:`Trunc
 
 from __future__ import annotations
 
+import io
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +86,35 @@ def read(path: Path) -> GGUFHeader:
         return _Reader(file, path.name, path.stat().st_size).header()
 
 
+def header_needs(path: Path, have: int) -> int:
+    """How many bytes of the file must be there to go on reading its header, ``have`` being there.
+
+    At most ``have`` where the header is whole (or wrong, which reading it will say).
+    """
+    reader = _Reader(_beginning(path, have), path.name, path.stat().st_size)
+    try:
+        reader.header()
+    except TruncatedModelFile as error:
+        return error.expected if error.expected <= error.real else have
+    except CorruptModelFile:
+        return have
+    return have
+
+
+def read_prefix(path: Path, have: int) -> GGUFHeader:
+    """What the first ``have`` bytes say: the values that came so far, and no tensors."""
+    reader = _Reader(_beginning(path, have), path.name, path.stat().st_size)
+    try:
+        return reader.header()
+    except TruncatedModelFile:
+        return reader.partial()
+
+
+def _beginning(path: Path, have: int) -> BinaryIO:
+    with path.open("rb") as file:
+        return io.BytesIO(file.read(have))
+
+
 class _Reader:
     def __init__(self, file: BinaryIO, name: str, size: int) -> None:
         self._file = file
@@ -92,15 +122,21 @@ class _Reader:
         self._size = size
         self._at = 0
         self._order = "<"
+        self._version = 0
+        self._values: dict[str, Scalar | tuple[Scalar, ...]] = {}
+        self._lengths: dict[str, int] = {}
+
+    def partial(self) -> GGUFHeader:
+        """What has been read so far."""
+        return GGUFHeader(self._name, self._version, self._values, self._lengths, 0, 0)
 
     def header(self) -> GGUFHeader:
-        version = self._begin()
+        version = self._version = self._begin()
         tensors, keys = self._count("Q", _MOST_TENSORS), self._count("Q", _MOST_KEYS)
-        values: dict[str, Scalar | tuple[Scalar, ...]] = {}
-        lengths: dict[str, int] = {}
+        values = self._values
         for _ in range(keys):
             key = self._text(_LONGEST_KEY)
-            self._value(key, values, lengths)
+            self._value(key, values)
         parameters, end, by_type, names = self._tensors(tensors)
         alignment = values.get("general.alignment", 32)
         if not isinstance(alignment, int) or not 0 < alignment <= 1 << 20:
@@ -109,7 +145,14 @@ class _Reader:
         if tensors and expected > self._size:
             raise TruncatedModelFile(self._name, expected=expected, real=self._size)
         return GGUFHeader(
-            self._name, version, values, lengths, parameters, tensors, by_type, frozenset(names)
+            self._name,
+            version,
+            values,
+            self._lengths,
+            parameters,
+            tensors,
+            by_type,
+            frozenset(names),
         )
 
     def _begin(self) -> int:
@@ -158,12 +201,10 @@ class _Reader:
         self,
         key: str,
         values: dict[str, Scalar | tuple[Scalar, ...]],
-        lengths: dict[str, int],
     ) -> None:
         kind = self._number("I")
         if kind == _ARRAY:
-            length, kept = self._array(0)
-            lengths[key] = length
+            kept = self._array(key, 0)
             if kept is not None:
                 values[key] = kept
         elif kind == _STRING:
@@ -171,27 +212,29 @@ class _Reader:
         else:
             values[key] = self._scalar(kind)
 
-    def _array(self, depth: int) -> tuple[int, tuple[Scalar, ...] | None]:
+    def _array(self, key: str, depth: int) -> tuple[Scalar, ...] | None:
         if depth >= _DEEPEST_ARRAY:
             raise self._corrupt("its arrays are nested too deeply")
         kind, length = self._number("I"), self._number("Q")
+        if not depth:
+            self._lengths[key] = length
         known = _SCALARS.get(kind)
         if known is not None:
             letter, width = known
             self._require(length * width)
             if length <= _LONGEST_KEPT_ARRAY:
-                return length, self._unpack(f"{length}{letter}", length * width)
+                return self._unpack(f"{length}{letter}", length * width)
             self._skip(length * width)
-            return length, None
+            return None
         self._require(length * 8)
         for _ in range(length):
             if kind == _STRING:
                 self._skip(self._count("Q", _LONGEST_STRING))
             elif kind == _ARRAY:
-                self._array(depth + 1)
+                self._array(key, depth + 1)
             else:
                 raise self._corrupt(f"it has a value of unknown type {kind}")
-        return length, None
+        return None
 
     def _scalar(self, kind: int) -> Scalar:
         known = _SCALARS.get(kind)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ome.artifacts import gguf
 from ome.artifacts.capabilities import EMBEDDING, RERANK, TEXT, VISION
 from ome.artifacts.errors import IncompleteModel
+from ome.artifacts.estimate import estimate_parameters
 from ome.artifacts.ggml import CLASS_OF, ENCODERS, UNQUANTIZED
 from ome.artifacts.metadata import ModelMetadata, NameVersion
+from ome.artifacts.shape import gguf_shape
 
 _Group = tuple[list[Path], list[gguf.GGUFHeader]]
 _SPLIT = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.gguf$")
@@ -34,10 +37,39 @@ def describe(files: Sequence[Path], card: Mapping[str, str]) -> ModelMetadata:
     if not models:
         models, projectors = projectors, []
     group, headers = models[0]
-    first = headers[0]
     notes = []
     if len(models) > 1:
         notes.append(f"the folder holds {len(models)} models; described is {group[0].name}")
+    found = _metadata(headers, projectors, card)
+    size = sum(path.stat().st_size for path in group)
+    return replace(found, size_bytes=size, notes=tuple(notes))
+
+
+def describe_prefix(path: Path, known: int, card: Mapping[str, str]) -> ModelMetadata:
+    """Metadata from the first ``known`` bytes of a file whose header is longer than that.
+
+    Its list of tensors is then unknown, and the number of parameters an estimate.
+    """
+    header = gguf.read_prefix(path, known)
+    found = _metadata([header], [], card)
+    config = _as_config(header)
+    count = estimate_parameters(config) if "num_hidden_layers" in config else 0
+    note = (
+        f"the header of {path.name} is too long to read from afar: the number of parameters is an "
+        "estimate"
+    )
+    return replace(
+        found,
+        parameter_count=count,
+        parameters_from="configuration" if count else "",
+        notes=(note,),
+    )
+
+
+def _metadata(
+    headers: Sequence[gguf.GGUFHeader], projectors: Sequence[_Group], card: Mapping[str, str]
+) -> ModelMetadata:
+    first = headers[0]
     kind = first.architecture
     return ModelMetadata(
         architecture=_class(first),
@@ -53,9 +85,44 @@ def describe(files: Sequence[Path], card: Mapping[str, str]) -> ModelMetadata:
         has_vision=bool(projectors),
         is_embedding=_pools(first),
         license=first.text("general.license") or card.get("license", ""),
-        size_bytes=sum(path.stat().st_size for path in group),
-        notes=tuple(notes),
+        shape=gguf_shape(first),
     )
+
+
+def named_groups(files: Sequence[Path]) -> tuple[list[list[Path]], list[list[Path]]]:
+    """Models and vision projectors, told apart by their names alone."""
+    models: list[list[Path]] = []
+    projectors: list[list[Path]] = []
+    for group in _groups(files):
+        (projectors if "mmproj" in group[0].name.lower() else models).append(group)
+    return models, projectors
+
+
+def _as_config(header: gguf.GGUFHeader) -> dict[str, object]:
+    """The configuration in the words of transformers, as far as a count of parameters needs it."""
+    kind = header.architecture
+    names = {
+        "hidden_size": "embedding_length",
+        "num_hidden_layers": "block_count",
+        "intermediate_size": "feed_forward_length",
+        "num_attention_heads": "attention.head_count",
+        "num_key_value_heads": "attention.head_count_kv",
+        "head_dim": "attention.key_length",
+        "num_experts": "expert_count",
+        "num_experts_per_tok": "expert_used_count",
+        "moe_intermediate_size": "expert_feed_forward_length",
+    }
+    found: dict[str, object] = {
+        ours: header.number(f"{kind}.{theirs}") for ours, theirs in names.items()
+    }
+    vocabulary = header.number(f"{kind}.vocab_size") or header.lengths.get("tokenizer.ggml.tokens")
+    config = {name: value for name, value in found.items() if value}
+    return {
+        **config,
+        "vocab_size": vocabulary or 0,
+        "model_type": _model_type(header),
+        "architectures": [_class(header)],
+    }
 
 
 def _groups(files: Sequence[Path]) -> list[list[Path]]:

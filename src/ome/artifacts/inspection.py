@@ -39,7 +39,7 @@ def inspect(directory: Path | str, *, name: str = "") -> ModelMetadata:
     if index.is_file():
         return _licensed(diffusers.describe(read_object(index), folder, card), folder, card)
     ggufs = ggufmodel.find(folder)
-    config = _find_config(folder)
+    config = find_config(folder)
     if ggufs and (config is None or not any(config.parent.glob("*.safetensors"))):
         return _licensed(ggufmodel.describe(ggufs, card), folder, card)
     if config is None:
@@ -52,7 +52,8 @@ def inspect(directory: Path | str, *, name: str = "") -> ModelMetadata:
     return _licensed(transformers.describe(data, config.parent, card, name), folder, card)
 
 
-def _find_config(folder: Path) -> Path | None:
+def find_config(folder: Path) -> Path | None:
+    """The configuration that describes the model in this folder."""
     for place in (folder, *(folder / usual for usual in _USUAL_FOLDERS)):
         if (place / _CONFIG).is_file():
             return place / _CONFIG

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -48,6 +49,8 @@ class ModelMetadata:
     license: str = ""
     size_bytes: int = 0
     diffusion_pipeline: DiffusionPipeline | None = None
+    shape: Mapping[str, int] = field(default_factory=dict)
+    """The dimensions that decide about memory: see :mod:`ome.artifacts.shape`."""
     notes: tuple[str, ...] = field(default=())
 
     @property

@@ -73,6 +73,13 @@ def header(path: Path) -> list[Tensor]:
     return tensors
 
 
+def header_end(path: Path) -> int:
+    """Where the header ends, from the first eight bytes; 8 where they make no sense."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    return 8 + (length if length <= _LONGEST_HEADER else 0)
+
+
 def _tensor(name: str, entry: Mapping[str, Any]) -> Tensor:
     shape = tuple(int(d) for d in entry["shape"])
     begin, end = entry["data_offsets"]

@@ -60,6 +60,24 @@ ENCODERS: Final = _types("""
     nomic_bert new modernbert jina_bert camembert xlm-roberta-xl eurobert
 """)
 
+LATENT_CACHE: Final = _types("""
+    deepseek_v2 deepseek_v3 deepseek_v32 deepseek_mtp kimi_k2 kimi_k25 kimi_linear longcat_flash
+    pangu_ultra_moe glm4_moe_lite glm_moe_dsa
+""")
+"""Engines keep the compressed vector of a token, not the keys and values made of it."""
+
+WINDOW_PERIOD: Final[Mapping[str, int]] = {
+    "gemma2": 2,
+    "gemma3": 6,
+    "gemma3_text": 6,
+    "gemma3n_text": 5,
+    "cohere2": 4,
+    "gpt_oss": 2,
+    "llama4": 4,
+    "llama4_text": 4,
+}
+"""Every how many layers one attends to everything, where no field says."""
+
 CLASS_OF: Final[Mapping[str, str]] = {
     "deepseek_vl_v2": "DeepseekVLV2ForCausalLM",
     "multi_modality": "MultiModalityCausalLM",

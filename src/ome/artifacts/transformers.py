@@ -12,6 +12,7 @@ from ome.artifacts.estimate import estimate_parameters
 from ome.artifacts.fields import TEXT_PARTS, VISION_PARTS, Fields, text_part
 from ome.artifacts.jsonfile import read_optional
 from ome.artifacts.metadata import ModelMetadata, NameVersion
+from ome.artifacts.shape import shape
 
 _DTYPES: Mapping[str, str] = {
     "BF16": "bfloat16",
@@ -58,6 +59,7 @@ def describe(
         is_embedding=embedding,
         license=card.get("license_name") or card.get("license", ""),
         size_bytes=weights.size_bytes if weights else size,
+        shape=shape(config),
     )
 
 

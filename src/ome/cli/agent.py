@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ome import __version__
 from ome.agent import NodeModelAgent
+from ome.cli.agentmetrics import AgentMetrics
 from ome.cli.errors import CliError
 from ome.cli.forbidden import explained
 from ome.cli.health import HealthServer
@@ -55,6 +56,7 @@ async def run(client: Client, options: Options) -> None:
         ) from error
     metrics.measure(agent.controllers())
     metrics.read(agent.informers, agent.controllers)
+    metrics.registry.register(AgentMetrics(agent.stats))
 
     def problems() -> list[str]:
         return [

@@ -232,10 +232,18 @@ class Api:
         table: Object = json.loads(answer)
         return table
 
-    def apply(self, resource: Resource, obj: Object, *, force: bool, dry_run: bool) -> Object:
+    def apply(
+        self,
+        resource: Resource,
+        obj: Object,
+        *,
+        force: bool,
+        dry_run: bool,
+        manager: str = MANAGER,
+    ) -> Object:
         """Server-side apply with strict checks of fields."""
         meta = obj["metadata"]
-        params = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+        params = {"fieldManager": manager, "fieldValidation": "Strict"}
         params["force"] = "true" if force else "false"
         if dry_run:
             params["dryRun"] = "All"

@@ -43,6 +43,14 @@ def known(entry: Manifest) -> Resource:
     return kinds.resource_of(entry.object["kind"], entry.object["apiVersion"])
 
 
+def known_or_none(entry: Manifest) -> Resource | None:
+    """Like :func:`known`; None for kinds of other projects."""
+    try:
+        return known(entry)
+    except CliError:
+        return None
+
+
 def schema_problems(entry: Manifest, resource: Resource) -> list[FieldError]:
     """Unknown, mistyped and missing fields of one of our kinds; nothing for other kinds."""
     if resource not in ours.ALL:

@@ -28,6 +28,8 @@ class JsonFormatter(logging.Formatter):
         }
         if (current := CURRENT.get()) is not None:
             line["controller"], line["object"] = current[0], str(current[1])
+        if (about := getattr(record, "object", None)) is not None:
+            line["object"] = about
         line |= getattr(record, "facts", {})
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)

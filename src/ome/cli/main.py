@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from ome.cli.errors import INTERRUPTED, USAGE, CliError
+from ome.cli.lazy import LazyGroup
 from ome.cli.output import Output
 from ome.cli.target import Context
 
@@ -26,12 +26,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events", "What happened, newest last"),
     "logs": ("logs", "What a service's engine writes"),
     "chat": ("chat", "Ask a service something"),
+    "model": ("model", "Look at models, add, download, verify and copy them"),
     "wait": ("wait", "Wait until a service is ready"),
     "delete": ("delete", "Delete objects"),
     "explain": ("explain", "Which runtime a service would get, and why not the others"),
     "bench": ("bench", "Measure services, and compare what was measured"),
     "plan": ("plan", "The objects that OME would make for a service"),
-    "validate": ("validate", "Check files against the schemas, without any server"),
+    "validate": ("validate", "Check files as admission does, without any server"),
+    "migrate": ("migrate", "Print the new form of services that use deprecated fields"),
     "crds": ("crds", "Print the CustomResourceDefinitions"),
     "install": ("install", "Install OME on a cluster, or print what that would be"),
     "uninstall": ("uninstall", "Remove OME from a cluster; services and CRDs stay"),
@@ -43,37 +45,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class _Lazy(click.Group):
-    """A group that imports a subcommand's module only when it is run."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"ome.cli.commands.{COMMANDS[name][0]}")
-        command: click.Command = module.command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib
-
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"Did you mean '{close[0]}'?" if close else "'ome --help' lists them."
-            raise click.UsageError(f"there is no command '{args[0]}'. {hint}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
 @click.group(
-    cls=_Lazy,
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    package="ome.cli.commands",
+    path="ome",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="First steps: ome up --detach; ome apply -f examples/quickstart.yaml --wait; ome chat",
 )
@@ -135,7 +111,9 @@ def _unexpected(error: Exception) -> int:
     from ome.cli.errors import FAILURE
 
     if isinstance(error, StatusError):
-        Output().error(f"the API server refused: {error.message}")
+        from ome.cli.forbidden import explained
+
+        Output().error(f"the API server refused: {explained(error.message)}")
     elif "OME_DEBUG" in os.environ:
         raise error
     else:

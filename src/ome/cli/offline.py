@@ -21,7 +21,7 @@ from ome.cli.target import Context
 from ome.controllers.decide import Decision, World, decide
 from ome.controllers.plan import OPTIONAL
 from ome.controllers.settings import OperatorSettings, read
-from ome.rendering import Capabilities
+from ome.rendering import Capabilities, Observed
 from ome.selection import compile_runtimes
 
 _MODELS = (ours.BASE_MODELS, ours.CLUSTER_BASE_MODELS)
@@ -40,6 +40,9 @@ class Offline:
     capabilities: Capabilities = field(default_factory=lambda: Capabilities(frozenset(OPTIONAL)))
     """Without a cluster everything that it could have is taken for installed."""
 
+    api: Api | None = None
+    """The API that answers; None where only files speak."""
+
     def add(self, resource: Resource, found: Iterable[Object]) -> None:
         """Objects that are there already stay: what was added first goes first."""
         for obj in found:
@@ -50,7 +53,8 @@ class Offline:
             if earlier is not obj and resource in _MODELS:
                 self.objects[place] = merge_patch(obj, earlier)
 
-    def decide(self, service: Object) -> Decision:
+    def decide(self, service: Object, observed: Observed | None = None) -> Decision:
+        """``observed``: the children that run, where they shall count."""
         namespace = service["metadata"]["namespace"]
         return decide(
             World(
@@ -60,6 +64,7 @@ class Offline:
                 model=lambda kind, name: self._model(kind, name, namespace),
                 weight=lambda name: self.objects.get((ours.FINE_TUNED_WEIGHTS.kind, "", name)),
                 capabilities=self.capabilities,
+                observed=observed or Observed(),
                 model_names=lambda: [m["metadata"]["name"] for m in self._of(_MODELS, namespace)],
                 accelerators={
                     a["metadata"]["name"]: a
@@ -120,6 +125,7 @@ def _add_running(world: Offline, api: Api) -> None:
         ours.FINE_TUNED_WEIGHTS,
     ):
         world.add(resource, api.list(resource))
+    world.api = api
     world.sources.append(f"the API at {api.where}")
     world.settings = read(_configuration(api))
     world.capabilities = _served(api)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from ome.apimachinery.objects import Object
 from ome.cli.api import Api
 from ome.cli.errors import CliError
+from ome.cli.serviceproxy import in_words, proxy_path
 
 Message = dict[str, str]
 SILENCE_SECONDS = 900.0
@@ -40,8 +41,9 @@ def ask(
         body["model"] = f"{meta['namespace']}/{meta['name']}"
         lines = _from_gateway(gateway, body)
     else:
-        body["model"] = _served_name(api, service)
-        lines = _from_proxy(api, service, body)
+        path = proxy_path(api, service)
+        body["model"] = _served_name(api, service, path)
+        lines = _from_proxy(api, service, path, body)
     return _pieces(lines)
 
 
@@ -96,11 +98,14 @@ def _from_gateway(gateway: str, body: dict[str, Any]) -> Iterator[bytes]:
             ) from error
 
 
-def _from_proxy(api: Api, service: Object, body: dict[str, Any]) -> Iterator[bytes]:
-    path = f"{proxy_path(service)}/v1/chat/completions"
+def _from_proxy(api: Api, service: Object, path: str, body: dict[str, Any]) -> Iterator[bytes]:
     rest = b""
     data = json.dumps(body).encode()
-    with api.transport.stream("POST", path, body=data, timeout=SILENCE_SECONDS) as chunks:
+    path = f"{path}/v1/chat/completions"
+    with (
+        in_words(service),
+        api.transport.stream("POST", path, body=data, timeout=SILENCE_SECONDS) as chunks,
+    ):
         for chunk in chunks:
             *lines, rest = (rest + chunk).split(b"\n")
             yield from lines
@@ -108,15 +113,9 @@ def _from_proxy(api: Api, service: Object, body: dict[str, Any]) -> Iterator[byt
         yield rest
 
 
-def proxy_path(service: Object) -> str:
-    """The API server's way to the service's own Service, or to its router's or engine's."""
-    meta = service["metadata"]
-    suffix = "-router" if "router" in (service.get("spec") or {}) else "-engine"
-    return f"/api/v1/namespaces/{meta['namespace']}/services/{meta['name']}{suffix}:8080/proxy"
-
-
-def _served_name(api: Api, service: Object) -> str:
-    models = api.read(f"{proxy_path(service)}/v1/models").get("data") or [{}]
+def _served_name(api: Api, service: Object, path: str) -> str:
+    with in_words(service):
+        models = api.read(f"{path}/v1/models").get("data") or [{}]
     return str(models[0].get("id") or service["metadata"]["name"])
 
 

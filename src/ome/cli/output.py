@@ -7,7 +7,9 @@ written over; otherwise plain lines, each new fact once.
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
@@ -123,12 +125,37 @@ def _columns() -> int:
         return 80
 
 
+# What one reader of YAML or another takes for a number, a truth value or nothing.
+_AMBIGUOUS = re.compile(
+    r"[-+]?(\d[\d_]*\.?|\d*\.\d+|\d+\.\d*)([eE][-+]?\d+)?|[-+]?0[oOxXbB][\da-fA-F_]+"
+    r"|[yYnN]|yes|no|on|off|true|false|null|~|=|<<|[-+]?\.inf|\.nan",
+    re.IGNORECASE,
+)
+
+
+@functools.cache
+def _dumper() -> Any:
+    """Texts that only look like something else are quoted, whoever will read them."""
+    import yaml
+
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+        pass
+
+    def text(dumper: Any, value: str) -> Any:
+        style = "'" if _AMBIGUOUS.fullmatch(value) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    Dumper.ignore_aliases = lambda _self, _data: True  # equal parts are written out
+    return Dumper
+
+
 def to_yaml(value: Any) -> str:
     import yaml
 
     text: str = yaml.dump(
         value,
-        Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+        Dumper=_dumper(),
         sort_keys=False,
         allow_unicode=True,
         default_flow_style=False,

@@ -34,7 +34,7 @@ from ome._version import __version__
 from ome.admission import OmeAdmission
 from ome.agent import NodeModelAgent
 from ome.apimachinery.objects import Object
-from ome.cli import bootstrap, prepare
+from ome.cli import bootstrap, frugal, prepare
 from ome.cli.errors import CliError
 from ome.cli.home import API_PORT, GATEWAY_PORT, Home, replace
 from ome.controllers import run_operator
@@ -269,7 +269,7 @@ async def _run_parts(
         client, namespace=bootstrap.NAMESPACE, progress_seconds=PROGRESS_SECONDS
     )
     parts: dict[str, Coroutine[Any, Any, object]] = {
-        "workload controllers": workloads.run(client),
+        "workload controllers": workloads.run(client, usage=node.usage),
         "node": node.run(),
         "operator": operator,
         "model agent": agent.run(),
@@ -390,8 +390,7 @@ def _taken(port: int, error: OSError | None, option: str) -> CliError:
 def _gateway(home: Home, node: str, port: int) -> bootstrap.Gateway:
     argv = [sys.executable, "-m", "ome.standalone.gateway"]
     argv += ["--api-socket", str(home.socket), "--listen", f"{HOST}:{port}"]
-    # One malloc arena: a process with one busy thread gains nothing from more.
-    return bootstrap.Gateway(port, bootstrap.gateway_pod(node, argv, {"MALLOC_ARENA_MAX": "1"}))
+    return bootstrap.Gateway(port, bootstrap.gateway_pod(node, argv, frugal.GATEWAY_SETTINGS))
 
 
 def _state(home: Home, api_port: int, gateway_port: int) -> Object:

@@ -99,6 +99,8 @@ def why(obj: Object) -> str:
     if ready is None:
         return "not looked at yet"
     pending = condition(obj, "UpdatePending") or {}
+    if ready.get("reason") == "UpdateFailing":
+        return str(ready.get("message"))
     if ready.get("status") == "True":
         return str(pending.get("message") or "") if pending.get("status") == "True" else ""
     return str(ready.get("message") or ready.get("reason") or "")
@@ -150,3 +152,8 @@ def seconds_short(count: float) -> str:
     if count < 7200:
         return f"{count // 60}m"
     return f"{count // 3600}h" if count < 172800 else f"{count // 86400}d"
+
+
+def age_text(stamp: str, now: float) -> str:
+    """How long ago a moment was: ``3m``."""
+    return seconds_short(now - epoch(stamp))

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 
+from ome.api import reasons
 from ome.api import resources as ours
 from ome.apimachinery.objects import Object, condition
 from ome.cli import views
@@ -14,6 +15,9 @@ from ome.cli.errors import CliError
 from ome.cli.output import Output
 
 POLL_SECONDS = 0.15
+STUCK_SECONDS = 60.0
+"""So long a reason that does not pass by itself may stand. Not zero: what is missing may be in the
+next file, and what has failed may be tried again."""
 
 
 def until_ready(
@@ -28,10 +32,12 @@ def until_ready(
 ) -> Object:
     """Returns the service when it is ready for its current generation.
 
-    Shows progress as it goes; ``tick`` sees every state. Raises CliError after ``timeout`` seconds
-    with the reason that stands then.
+    Shows progress as it goes; ``tick`` sees every state. Raises CliError with the reason that
+    stands then: after ``timeout`` seconds, or when for STUCK_SECONDS nothing stood in its way but
+    what somebody has to change.
     """
     began = time.monotonic()
+    hopeful = began
     while True:
         service = api.find(ours.INFERENCE_SERVICES, name, namespace)
         if service is None:
@@ -44,14 +50,28 @@ def until_ready(
                 output.say(f"{name} is ready ({time.monotonic() - began:.1f} s)")
             return service
         text = what_it_waits_for(api, service)
-        waited = time.monotonic() - began
+        now = time.monotonic()
+        waited = now - began
+        if not is_stuck(service):
+            hopeful = now
         output.status(f"{name}: {text} [{waited:.0f} s]", fact=_fact(text))
         if waited > timeout:
             raise CliError(
                 f"InferenceService {name} is not ready after {timeout:.0f} s: {text}",
                 remedy=f"'ome describe isvc {name}' shows more",
             )
+        if now - hopeful > STUCK_SECONDS:
+            raise CliError(
+                f"InferenceService {name} does not become ready by itself: {text}",
+                remedy=f"'ome describe isvc {name}' shows more; 'ome wait {name}' waits again",
+            )
         time.sleep(POLL_SECONDS)
+
+
+def is_stuck(service: Object) -> bool:
+    """Whether somebody has to change something before the service can become ready."""
+    known = reasons.reason((condition(service, "Ready") or {}).get("reason") or "")
+    return known is not None and known.outlook is reasons.Outlook.STUCK
 
 
 def is_ready(service: Object) -> bool:

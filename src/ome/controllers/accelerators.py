@@ -1,9 +1,10 @@
 """Says of every AcceleratorClass which nodes have it and how much of it is free.
 
 A node has the class if its labels match ``discovery.nodeSelector`` and the required part of
-``discovery.affinity``. A class that describes no node in words is found by its resources: a node
-has it that offers all of them. Where a node says how much memory its accelerators have
-(``nvidia.com/gpu.memory``, in MiB), a class that promises more does not count it.
+``discovery.affinity``. Without these, PCI vendor and devices are looked for in the labels that Node
+Feature Discovery gives (:mod:`ome.controllers.pci`). A class that describes no node at all is found
+by its resources: a node has it that offers all of them. Where a node says how much memory its
+accelerators have (``nvidia.com/gpu.memory``, in MiB), a class that promises more does not count it.
 
 ``totalAccelerators`` counts the first of ``spec.resources`` over these nodes;
 ``availableAccelerators`` is what pods of services have not requested of it on nodes that are ready
@@ -31,6 +32,7 @@ from ome.apimachinery.objects import (
     metadata,
 )
 from ome.apimachinery.selectors import node_selector_matches
+from ome.controllers import pci
 from ome.controllers.cluster import Cluster
 from ome.kube import Client, PatchType
 from ome.selection.accelerators import memory_gib
@@ -56,7 +58,10 @@ def has_class(node: Object, accelerator: Object) -> bool:
         return False
     if terms and not node_selector_matches(node, terms):
         return False
-    if not selector and not terms:
+    if not selector and not terms and pci.wanted(discovery):
+        if not pci.found(labels, discovery):
+            return False
+    elif not selector and not terms:
         wanted = [item["name"] for item in spec.get("resources") or ()]
         if not wanted or any(not _allocatable(node, name) for name in wanted):
             return False

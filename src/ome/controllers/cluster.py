@@ -12,7 +12,7 @@ from ome.api import constants as c
 from ome.api import names
 from ome.api import resources as o
 from ome.apimachinery import resources as r
-from ome.apimachinery.objects import Key, Object, Resource, key_of, labels_of, metadata
+from ome.apimachinery.objects import Key, Object, Resource, condition, key_of, labels_of, metadata
 from ome.controllers.modelstate import ModelState, aggregate
 from ome.controllers.plan import ALWAYS, OPTIONAL
 from ome.controllers.settings import OperatorSettings, read
@@ -61,6 +61,8 @@ class Cluster:
         self.states = ModelStates()
         self.reports.add_handler(self.states.note_report)
         self.nodes.add_handler(self.states.note_node)
+        self._lost: dict[str, str] = {}
+        self.nodes.add_handler(self._note_health)
         self.catalog = Catalog()
         for informer in self.runtimes:
             informer.add_handler(self.catalog.note)
@@ -109,7 +111,7 @@ class Cluster:
 
     def _read_settings(self, _event: str, _old: Any, new: Any) -> None:
         config_map = None if new is None else new.object()
-        self.settings = read(config_map, self.settings if new is not None else None)
+        self.settings = read(config_map, self.settings)
 
     def _add_indexes(self) -> None:
         self.services.add_index("label", lambda obj: [_label_key(obj)])
@@ -118,8 +120,10 @@ class Cluster:
         self.services.add_index("runtime", _runtimes_of_service)
         for informer in (*self.children.values(), self.pods):
             informer.add_index("service", lambda obj: [service_of(obj)])
-        for informer in self.models.values():
+        self.pods.add_index("node", _node_of_pod)
+        for informer in (*self.models.values(), self.weights):
             informer.add_index("report", lambda obj: [report_key(obj)])
+        self.weights.add_index("base", lambda obj: [base_of_weights(obj)])
 
     # -- questions ----------------------------------------------------------------------------
 
@@ -128,6 +132,10 @@ class Cluster:
 
     def weight(self, name: str) -> Object | None:
         return self.weights.get("", name)
+
+    def weights_of_model(self, kind: str, key: Key) -> list[Key]:
+        """Fine-tuned weights that name the model as their base."""
+        return self.weights.keys_by_index("base", f"{kind} {key}")
 
     def services_of_weight(self, name: str) -> list[Key]:
         return self.services.keys_by_index("weight", name)
@@ -162,6 +170,25 @@ class Cluster:
             pods.sort(key=_newest_first, reverse=True)
         return found
 
+    def _note_health(self, _event: str, old: Any, new: Any) -> None:
+        name = (new or old).key.name
+        since = lost_since(new.object()) if new is not None else None
+        if since is None:
+            self._lost.pop(name, None)
+        else:
+            self._lost[name] = since
+
+    def lost_nodes(self, pods: Mapping[str, Iterable[Object]]) -> dict[str, str]:
+        """Since when, by node that has one of the pods and does not answer."""
+        if not self._lost:
+            return {}
+        on = {(pod.get("spec") or {}).get("nodeName") for group in pods.values() for pod in group}
+        return {node: since for node, since in self._lost.items() if node in on}
+
+    def services_on_node(self, node: str) -> set[str]:
+        """Index values of the services that have pods there."""
+        return {service_of(pod) for pod in self.pods.by_index("node", node)}
+
     def services_of_label(self, value: str) -> list[Key]:
         return self.services.keys_by_index("label", value)
 
@@ -182,7 +209,7 @@ class Cluster:
         return [
             (kind, key)
             for name in data
-            for kind, informer in self.models.items()
+            for kind, informer in (*self.models.items(), ("FineTunedWeight", self.weights))
             for key in informer.keys_by_index("report", name)
         ]
 
@@ -243,15 +270,37 @@ class Catalog:
 
 
 def report_key(model: Mapping[str, Any]) -> str:
-    """The key of the model in nodes' status ConfigMaps."""
+    """The key of the model (or of fine-tuned weights) in nodes' status ConfigMaps."""
     key = key_of(model)
+    if "baseModelRef" in (model.get("spec") or {}):
+        return names.weights_config_map_key(key.name)
     return names.model_config_map_key(key.namespace, key.name)
+
+
+def base_of_weights(weights: Mapping[str, Any]) -> str:
+    """Index value of fine-tuned weights: kind and key of their base model."""
+    reference = (weights.get("spec") or {}).get("baseModelRef") or {}
+    key = Key(str(reference.get("namespace") or ""), str(reference.get("name") or ""))
+    return f"{'BaseModel' if key.namespace else 'ClusterBaseModel'} {key}"
 
 
 def service_of(child: Mapping[str, Any]) -> str:
     """Index value of a child: namespace and label of its service."""
     namespace = metadata(child).get("namespace") or ""
     return f"{namespace}/{labels_of(child).get(c.L_INFERENCE_SERVICE)}"
+
+
+def _node_of_pod(pod: Mapping[str, Any]) -> list[str]:
+    node = (pod.get("spec") or {}).get("nodeName")
+    return [node] if node else []
+
+
+def lost_since(node: Object) -> str | None:
+    """Since when the node's kubelet does not answer; None where it does, or never has."""
+    ready = condition(node, "Ready")
+    if ready is None or ready.get("status") == "True":
+        return None
+    return str(ready.get("lastTransitionTime") or "")
 
 
 def _label_key(service: Mapping[str, Any]) -> str:

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from ome.api import conditions as cond
 from ome.api import constants as c
+from ome.api.references import foreign
+from ome.apimachinery.errors import BadRequest
 from ome.apimachinery.objects import Object, annotations_of, labels_of, metadata
+from ome.controllers.fitting import Fitting
 from ome.controllers.modelstate import ModelState, missing_metadata
 from ome.controllers.plan import Plan, plan_children
 from ome.rendering import (
@@ -29,8 +32,9 @@ from ome.rendering.handover import WORKLOADS
 from ome.rendering.mode import service_mode
 from ome.rendering.status import RENDERED, Problem
 from ome.rendering.weights import mismatch
+from ome.rendering.workload import MODEL_REMEDY
 from ome.rendering.workload import Model as ModelWait
-from ome.selection import Runtime, Selection, SelectionInput, select_runtime
+from ome.selection import Candidate, Runtime, Selection, SelectionInput, select_runtime
 from ome.selection.accelerators import AcceleratorChoice, choose_accelerator
 
 BASE_MODEL, CLUSTER_BASE_MODEL = "BaseModel", "ClusterBaseModel"
@@ -79,6 +83,8 @@ def decide(world: World) -> Decision:
     if service_mode(world.service) == c.MODE_VIRTUAL:
         given = RenderInput(world.service, world.settings, capabilities=world.capabilities)
         return _rendered(world, given, nothing)
+    for path, text in foreign(world.service.get("spec") or {}):
+        return replace(nothing, problem=Problem(cond.SELECTED, "InvalidSpec", f"{path}: {text}"))
     model, problem, warnings = find_model(world)
     wait = _wait(world, model)
     nothing = replace(nothing, model=model, wait=wait, warnings=warnings)
@@ -88,16 +94,17 @@ def decide(world: World) -> Decision:
     if problem is not None:
         return replace(nothing, problem=problem)
     selection = None
+    fitting = Fitting(world.service, model, world.accelerators)
     if not _brings_own_runner(world.service):
         selection = select_runtime(
-            SelectionInput(world.service, model, world.runtimes, _current(world))
+            SelectionInput(world.service, model, world.runtimes, _current(world), fitting.too_large)
         )
         if selection.winner is None:
             return replace(
                 nothing, selection=selection, problem=_selection_problem(selection, model, wait)
             )
     winner = selection.winner if selection else None
-    choices = _accelerators(world, winner.runtime.raw if winner else None)
+    choices = _accelerators(world, winner, fitting)
     missing = next((choice.problem for choice in choices.values() if choice.problem), None)
     if missing is not None:
         problem = Problem(cond.SELECTED, missing.code, missing.message, missing.fix)
@@ -118,7 +125,11 @@ def decide(world: World) -> Decision:
         nothing,
         selection=selection,
         accelerators=choices,
-        warnings=(*warnings, *(selection.warnings if selection else ())),
+        warnings=(
+            *warnings,
+            *(selection.warnings if selection else ()),
+            *(choice.warning for choice in choices.values() if choice.warning),
+        ),
     )
     return _rendered(world, given, nothing)
 
@@ -131,6 +142,10 @@ def _rendered(world: World, given: RenderInput, so_far: Decision) -> Decision:
     except RenderError as error:
         problem = Problem(RENDERED, error.code, error.message, error.fix)
         return replace(so_far, problem=problem)
+    except BadRequest as error:
+        text = f"the service can't be laid over its runtime: {error.message}"
+        fix = "correct what the message names, in the service or the runtime"
+        return replace(so_far, problem=Problem(RENDERED, "BadMerge", text, fix))
     return replace(
         so_far,
         plan=plan_children(world.service, rendered.children, world.observed, rendered.keep),
@@ -140,14 +155,45 @@ def _rendered(world: World, given: RenderInput, so_far: Decision) -> Decision:
     )
 
 
-def _accelerators(world: World, runtime: Object | None) -> dict[str, AcceleratorChoice]:
+def _accelerators(
+    world: World, winner: Candidate | None, fitting: Fitting
+) -> dict[str, AcceleratorChoice]:
     """What each component that loads the model gets."""
     spec = world.service.get("spec") or {}
+    runtime = winner.runtime.raw if winner else None
+    entry = winner.entry.raw if winner and winner.entry else None
     return {
-        name: choose_accelerator(world.service, name, runtime, world.accelerators)
+        name: choose_accelerator(
+            world.service,
+            name,
+            runtime,
+            world.accelerators,
+            None if _runs_unrecorded(world, name) else fitting.memory(name, runtime, entry),
+            _current_accelerator(world, name),
+        )
         for name in (c.ENGINE, c.DECODER)
         if spec.get(name) is not None
     }
+
+
+def _current_accelerator(world: World, component: str) -> str:
+    """The class that the component runs with, unless the service has been changed since."""
+    status = world.service.get("status") or {}
+    generation = metadata(world.service).get("generation")
+    if not _current(world) or status.get("observedGeneration") != generation:
+        return ""
+    return _recorded_accelerator(world, component)
+
+
+def _recorded_accelerator(world: World, component: str) -> str:
+    components = (world.service.get("status") or {}).get("components") or {}
+    selected = (components.get(component) or {}).get("selectedAccelerator") or {}
+    return str(selected.get("acceleratorClass") or "")
+
+
+def _runs_unrecorded(world: World, component: str) -> bool:
+    """It runs since before its class was written down: arithmetic is no reason to doubt it."""
+    return bool(_current(world)) and not _recorded_accelerator(world, component)
 
 
 def find_model(world: World) -> tuple[Object | None, Problem | None, tuple[str, ...]]:
@@ -182,6 +228,8 @@ def find_model(world: World) -> tuple[Object | None, Problem | None, tuple[str, 
         text = f"{model['kind']} {name} is disabled"
         fix = "set spec.disabled: false in the model, or name another one"
         return model, Problem(cond.SELECTED, "BaseModelDisabled", text, fix), warnings
+    if (model.get("status") or {}).get("lifecycle") == "Deprecated":
+        warnings += (f"{model['kind']} {name} is deprecated; choose another model in time",)
     return model, None, warnings
 
 
@@ -274,8 +322,10 @@ def _selection_problem(selection: Selection, model: Object | None, wait: ModelWa
     problem = selection.problem
     assert problem is not None
     if model is not None and wait.waiting and not _described(model):
-        then = "" if wait.reason == "ModelFailed" else ". A runtime is selected once it is read"
-        return Problem(cond.SELECTED, wait.reason, f"waits for {wait.waiting}{then}")
+        if wait.reason == "ModelFailed":
+            return Problem(cond.SELECTED, wait.reason, f"waits for {wait.waiting}", MODEL_REMEDY)
+        text = f"waits for {wait.waiting}. A runtime is selected once it is read"
+        return Problem(cond.SELECTED, wait.reason, text)
     return Problem(cond.SELECTED, problem.code, problem.message, problem.fix)
 
 

@@ -6,8 +6,11 @@ Two questions, both pure:
   server or others added beside it doesn't matter.
 * :func:`unwanted`: do we own a field (by ``managedFields``) that we no longer want?
 
-Only if the answers are yes and no is there nothing to write. That keeps a restart with a thousand
-healthy services silent, and still heals edits.
+For a child that was created and never changed since, the second question is: was it made from
+this very object (:mod:`ome.controllers.ownership`)?
+
+Only where nothing differs is there nothing to write. That keeps a restart with a thousand healthy
+services silent, and still heals edits.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any
 
 from ome.apimachinery import quantity
 from ome.apimachinery.objects import Object, metadata
+from ome.controllers.ownership import created_from, digest
 
 _IDENTITY = ("apiVersion", "kind")
 _LIST_KEYS = ("name", "mountPath", "containerPort", "port", "ip", "topologyKey", "uid", "key")
@@ -148,7 +152,10 @@ def needs_apply(live: Object | None, wanted: Object, manager: str) -> str:
         return "update"
     owned = applied_by(live, manager)
     if owned is None:
-        return "adopt"
+        origin = created_from(live)
+        if not origin:
+            return "adopt"
+        return "" if origin == digest(wanted) else "prune"
     identity = {"namespace", "name"}
     meta = {k: v for k, v in metadata(wanted).items() if k not in identity}
     if next(unwanted(owned, {**content, "metadata": meta}), None) is not None:

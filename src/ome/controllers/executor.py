@@ -1,10 +1,11 @@
 """Carries out plans. The only place from which controllers change children.
 
-* Objects go out by server-side apply, field manager ``ome``, forced: what the plan names is ours.
-* An object that the plan wants to create but that exists and belongs to someone else is left alone;
-  :class:`NameTaken` says whose it is.
+* Objects are created by POST, one request that can't hit an object of somebody else: that one is
+  left alone, and :class:`NameTaken` says whose it is. Changes go out by server-side apply, field
+  manager ``ome``, forced: what the plan names is ours (:mod:`ome.controllers.ownership`).
 * Deletions name the uid, so that a new object of the same name is never hit.
-* One event for each action that changed something, with the action's own sentence.
+* One event for what was created, changed, scaled and deleted at one time, with the actions' own
+  sentences.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import logging
 
 from ome.api import constants as c
-from ome.apimachinery.errors import Conflict, NotFound
+from ome.apimachinery.errors import AlreadyExists, Conflict, NotFound
 from ome.apimachinery.objects import (
     Key,
     Object,
@@ -21,8 +22,9 @@ from ome.apimachinery.objects import (
     is_deleting,
     metadata,
 )
-from ome.controllers.plan import SCALE_MANAGER, Apply, Delete, Plan, Scale, owns
-from ome.kube import Client, Events
+from ome.controllers import ownership
+from ome.controllers.plan import OPTIONAL, SCALE_MANAGER, Apply, Delete, Plan, Scale, owns
+from ome.kube import Client, Events, PatchType
 
 log = logging.getLogger("ome.controllers.executor")
 
@@ -37,36 +39,85 @@ class NameTaken(Exception):  # noqa: N818 - a finding about the cluster, not a f
         super().__init__(f"{kind} {name} exists already and belongs to {holder}{wait}")
 
 
+class KindGone(Exception):  # noqa: N818 - as above
+    """A child can't be applied because the cluster does not serve its kind any more."""
+
+    def __init__(self, resource: Resource, sentence: str) -> None:
+        self.resource = resource
+        super().__init__(f"can't {sentence}: the cluster serves no {resource.kind} objects")
+
+
 async def execute(plan: Plan, client: Client, events: Events) -> None:
     """Carries out all actions in order. Raises what the server answers."""
-    for apply in plan.applies:
-        await _apply(plan.owner, apply, client, events)
-    for scale in plan.scales:
-        await _scale(plan.owner, scale, client, events)
-    for delete in plan.deletes:
-        await _delete(plan.owner, delete, client, events)
+    done: dict[str, list[str]] = {}
+    try:
+        for apply in plan.applies:
+            await _apply(plan.owner, apply, client)
+            _note(done, plan.owner, _REASONS.get(apply.verb, ""), apply)
+        for scale in plan.scales:
+            await _set_replicas(client, scale.resource, scale.key, scale.replicas)
+            _note(done, plan.owner, "Scaled", scale)
+        for delete in plan.deletes:
+            if await _delete(delete, client):
+                _note(done, plan.owner, "Deleted", delete)
+    finally:
+        for reason, sentences in done.items():
+            events.normal(plan.owner, reason, "; ".join(sentences))
 
 
-async def _apply(owner: Object, action: Apply, client: Client, events: Events) -> None:
-    if action.verb == "create":
-        await _refuse_foreign(owner, action, client)
-    await client.apply(action.resource, action.object, field_manager=c.MANAGER)
+_REASONS = {"create": "Created", "update": "Updated"}
+"""Taking over and tidying up change nothing that a user would notice."""
+
+
+def _note(
+    done: dict[str, list[str]], owner: Object, reason: str, action: Apply | Scale | Delete
+) -> None:
     log.info("%s/%s: %s", action.key.namespace, metadata(owner)["name"], action.sentence)
-    if action.verb in ("create", "update"):
-        reason = "Created" if action.verb == "create" else "Updated"
-        events.normal(owner, reason, action.sentence)
+    if reason:
+        done.setdefault(reason, []).append(action.sentence)
+
+
+async def _apply(owner: Object, action: Apply, client: Client) -> None:
+    try:
+        if action.verb == "create":
+            await _create(owner, action, client)
+        else:
+            await _change(action, action.hand_over, client)
+    except NotFound as error:
+        if action.resource in OPTIONAL and "namespaces" not in error.message:
+            raise KindGone(action.resource, action.sentence) from error
+        raise
     if action.replicas is not None:
         await _set_replicas(client, action.resource, action.key, action.replicas)
 
 
-async def _refuse_foreign(owner: Object, action: Apply, client: Client) -> None:
-    """The cache holds only labelled children, so ask the server who has the name."""
+async def _create(owner: Object, action: Apply, client: Client) -> None:
+    """The cache holds only labelled children, and may lag: somebody may have the name."""
     try:
+        await client.create(
+            action.resource, ownership.for_creation(action.object), field_manager=c.MANAGER
+        )
+    except AlreadyExists:
         found = await client.get(action.resource, action.key.name, action.key.namespace)
-    except NotFound:
-        return
-    if owns(owner, found):
-        return
+        if not owns(owner, found):
+            raise _taken(owner, action, found) from None
+        await _change(action, ownership.handed_over(found, action.object), client)
+
+
+async def _change(action: Apply, hand_over: list[Object], client: Client) -> None:
+    if hand_over:
+        await client.patch(
+            action.resource,
+            action.key.name,
+            hand_over,
+            namespace=action.key.namespace,
+            type=PatchType.JSON,
+            field_manager=c.MANAGER,
+        )
+    await client.apply(action.resource, action.object, field_manager=c.MANAGER)
+
+
+def _taken(owner: Object, action: Apply, found: Object) -> NameTaken:
     holder = controller_of(found)
     described = f"{holder['kind']} {holder['name']}" if holder else "nobody that OME knows"
     passing = is_deleting(found) or (
@@ -74,13 +125,7 @@ async def _refuse_foreign(owner: Object, action: Apply, client: Client) -> None:
         and holder.get("kind") == owner.get("kind")
         and holder.get("name") == metadata(owner)["name"]
     )
-    raise NameTaken(action.resource.kind, action.key.name, described, passing=passing)
-
-
-async def _scale(owner: Object, action: Scale, client: Client, events: Events) -> None:
-    await _set_replicas(client, action.resource, action.key, action.replicas)
-    log.info("%s/%s: %s", action.key.namespace, metadata(owner)["name"], action.sentence)
-    events.normal(owner, "Scaled", action.sentence)
+    return NameTaken(action.resource.kind, action.key.name, described, passing=passing)
 
 
 async def _set_replicas(client: Client, resource: Resource, key: Key, count: int) -> None:
@@ -93,10 +138,9 @@ async def _set_replicas(client: Client, resource: Resource, key: Key, count: int
     )
 
 
-async def _delete(owner: Object, action: Delete, client: Client, events: Events) -> None:
+async def _delete(action: Delete, client: Client) -> bool:
     try:
         await client.delete(action.resource, action.key.name, action.key.namespace, uid=action.uid)
     except (NotFound, Conflict):
-        return  # gone already, or a new object has the name
-    log.info("%s/%s: %s", action.key.namespace, metadata(owner)["name"], action.sentence)
-    events.normal(owner, "Deleted", action.sentence)
+        return False  # gone already, or a new object has the name
+    return True

@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING
 from ome.api import conditions as cond
 from ome.api import constants as c
 from ome.api import resources as o
-from ome.api.reasons import PROGRESS
-from ome.apimachinery.errors import BadRequest, Forbidden, Invalid, NotFound, StatusError
-from ome.apimachinery.objects import Key, Object, condition, is_deleting, key_of, metadata, uid_of
-from ome.controllers import readiness
+from ome.apimachinery.errors import NotFound, StatusError
+from ome.apimachinery.objects import Key, Object, is_deleting, key_of, metadata, uid_of
+from ome.controllers import readiness, refusals
 from ome.controllers.cluster import Cluster
 from ome.controllers.decide import Decision, World, decide
-from ome.controllers.executor import NameTaken, execute
+from ome.controllers.executor import KindGone, NameTaken, execute
+from ome.controllers.plan import Plan
+from ome.controllers.recycling import recycle
+from ome.controllers.story import is_progress
+from ome.controllers.telling import Teller
 from ome.controllers.waves import Waves
 from ome.kube import Client, Events, KubeError, PatchType, Result
 from ome.rendering.status import RENDERED, Answer, Problem, StatusInput, build
@@ -37,7 +40,10 @@ log = logging.getLogger("ome.controllers.inferenceservice")
 
 _RETRY_ANSWER = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _LOG_LINES = 5
-_NAME_TAKEN_RETRY = 5.0
+_SETTLED = ("Serving", "ScaledToZero")
+"""Reasons of a Ready that nothing is left to do for."""
+PROGRESS_SECONDS = 1.0
+"""So long at least lies between two statuses of a service that differ in progress alone."""
 KIND_RETRY = 10.0
 """Seconds after which a service that waits for a missing kind looks again."""
 
@@ -73,6 +79,9 @@ class InferenceServices:
         self._events = events
         self._http = http
         self._waves = Waves()
+        self._refused: dict[Key, int] = {}
+        self._written: dict[Key, float] = {}
+        self._teller = Teller(events)
         self._asking: dict[Key, _Asking] = {}
         self._tails: dict[Key, tuple[str, str]] = {}
         self.enqueue: Callable[[Key], None] = lambda _key: None
@@ -88,26 +97,41 @@ class InferenceServices:
             self._forget(key)
             await self._let_go(service)
             return None
-        decision = self._decide(service)
-        again: float | None = None
+        try:
+            decision = self._decide(service)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # A shape that nobody thought of. Nothing is touched; the queue tries again.
+            text = f"OME stumbled over it ({type(error).__name__}: {error})"
+            fix = "look for what is unusual in the service, its runtime or its model; report it"
+            stumbled = Problem(RENDERED, "InternalError", text, fix)
+            await self._report(service, Decision(Plan(service), problem=stumbled))
+            raise
+        prober = self._cluster.settings.prober
+        recycling = recycle(
+            service,
+            decision.rendered,
+            self._cluster.observed(service),
+            prober.unavailable_threshold_seconds,
+            prober.startup,
+            now(),
+        )
+        decision.plan.deletes.extend(recycling.deletes)
+        again = recycling.again
         try:
             await execute(decision.plan, self._client, self._events)
-        except NameTaken as error:
-            again = _NAME_TAKEN_RETRY
-            fix = "" if error.passing else "rename the service, or remove that object"
-            problem = Problem(RENDERED, "NameTaken", str(error), fix)
-            decision = replace(decision, problem=problem, rendered=None)
-        except StatusError as error:
-            if not _refused(error):
+            self._refused.pop(key, None)
+        except (NameTaken, KindGone, StatusError) as error:
+            if isinstance(error, StatusError) and not refusals.is_refusal(error):
                 raise
-            again = 60.0
-            problem = Problem(RENDERED, "Refused", error.message, "correct the service or runtime")
-            decision = replace(decision, problem=problem, rendered=None)
-        await self._report(service, decision)
+            attempts = self._refused[key] = self._refused.get(key, 0) + 1
+            again = refusals.pause(attempts)
+            decision = replace(decision, problem=refusals.problem_of(error), rendered=None)
+        later = await self._report(service, decision)
         if _waits_for_kind(decision):
             self.look_for_kinds()
             again = KIND_RETRY
-        return Result(again) if again is not None else None
+        waits = [s for s in (again, later, self._teller.look_again(service)) if s is not None]
+        return Result(min(waits)) if waits else None
 
     # -- deciding -----------------------------------------------------------------------------
 
@@ -138,7 +162,8 @@ class InferenceServices:
 
     # -- reporting ----------------------------------------------------------------------------
 
-    async def _report(self, service: Object, decision: Decision) -> None:
+    async def _report(self, service: Object, decision: Decision) -> float | None:
+        """Writes the status; seconds after which to come back if it was too early for that."""
         key = key_of(service)
         pods = self._cluster.pods_of(service)
         asking = self._asking.get(key)
@@ -156,6 +181,7 @@ class InferenceServices:
             model=decision.wait,
             model_known=decision.model is not None,
             last_lines=await self._last_lines(pods),
+            lost_nodes=self._cluster.lost_nodes(pods),
             answer=asking.answer if asking else None,
             answer_required=self._cluster.settings.completion_probe,
             ingress=decision.ingress,
@@ -163,26 +189,33 @@ class InferenceServices:
         )
         result = build(given)
         self._release_wave(key, result.status, decision)
-        await self._write(service, result.status)
+        later = await self._write(service, result.status)
         if result.version:
             self._ask(service, result.version, decision)
         elif asking is not None and asking.task is None:
             self._asking.pop(key, None)
+        return later
 
     def _release_wave(self, key: Key, status: Object, decision: Decision) -> None:
         if not self._waves.holds(key):
             return
         ready = cond.get(status["conditions"], cond.READY) or {}
-        if decision.plan or ready.get("reason") != "Serving":
+        if decision.plan or ready.get("reason") not in _SETTLED:
             return
         following = self._waves.release(key)
         if following is not None:
             self.enqueue(following)
 
-    async def _write(self, service: Object, status: Object) -> None:
+    async def _write(self, service: Object, status: Object) -> float | None:
+        """Writes what has changed; of mere progress not more than one status a second."""
         old = service.get("status") or {}
         if old == status:
-            return
+            return None
+        key, clock = key_of(service), asyncio.get_running_loop().time()
+        early = self._written.get(key, 0.0) + PROGRESS_SECONDS - clock
+        if early > 0 and is_progress(old, status):
+            return early
+        self._written[key] = clock
         updated = {**service, "status": status}
         try:
             await self._client.update(
@@ -192,28 +225,9 @@ class InferenceServices:
                 field_manager=c.MANAGER_STATUS,
             )
         except NotFound:
-            return
-        self._announce(service, condition(service, cond.READY), updated)
-
-    def _announce(self, service: Object, before: object, updated: Object) -> None:
-        """An event when readiness changes, and for each new problem. Progress is in the status."""
-        after = condition(updated, cond.READY) or {}
-        was = before if isinstance(before, dict) else {}
-        name = metadata(service)["name"]
-        if after.get("status") == "True" and was.get("status") != "True":
-            self._events.normal(
-                service, "InferenceServiceReady", f"InferenceService [{name}] is Ready"
-            )
-        elif after.get("status") != "True" and was.get("status") == "True":
-            self._events.warning(
-                service,
-                "InferenceServiceNotReady",
-                f"InferenceService [{name}] is no longer Ready: {after.get('message')}",
-            )
-        elif after.get("status") == "False" and after.get("reason") != was.get("reason"):
-            reason = str(after.get("reason") or "NotReady")
-            if reason not in PROGRESS:
-                self._events.warning(service, reason, str(after.get("message") or ""))
+            return None
+        self._teller.changed(service, updated)
+        return None
 
     async def _last_lines(self, pods: dict[str, list[Object]]) -> dict[str, str]:
         """The end of the log of pods that crashed without leaving a message."""
@@ -286,6 +300,9 @@ class InferenceServices:
     # -- leaving ------------------------------------------------------------------------------
 
     def _forget(self, key: Key) -> None:
+        self._written.pop(key, None)
+        self._refused.pop(key, None)
+        self._teller.forget(key)
         self._stop_asking(key)
         following = self._waves.release(key)
         if following is not None:
@@ -323,14 +340,6 @@ class InferenceServices:
         for key in list(self._asking):
             self._stop_asking(key)
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _refused(error: StatusError) -> bool:
-    """True where the server will not take the object however often it is asked."""
-    if isinstance(error, Invalid | Forbidden | BadRequest):
-        return True
-    # What an older CRD does not know: server-side apply answers with an internal error.
-    return "field not declared in schema" in error.message
 
 
 def _waits_for_kind(decision: Decision) -> bool:

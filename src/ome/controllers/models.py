@@ -1,11 +1,14 @@
-"""Keeps the status of BaseModels and ClusterBaseModels what the nodes report, and lets them go.
+"""Keeps the status of models and fine-tuned weights what the nodes report, and lets them go.
 
 * ``status.state`` is Ready as soon as one node has the model, Failed where every node that tried
   has failed, else In_Transit; ``message`` is the one sentence that says what is going on.
 * Metadata that the user left empty is filled into the spec from the first node that read the files.
-* A model that is being deleted stays until no service uses it (condition ``InUse`` names them) and
-  until every living node has let go of its files. A node that is gone, or that has not been ready
-  for a long time, is not waited for.
+* ``nodesFailed`` lists the nodes; the condition ``NodesFailed`` says for each why, and what helps.
+* A model that is being deleted stays until no service uses it (condition ``InUse`` names them; the
+  nodes keep the files until it is False) and until every living node has let go of its files. A
+  node that is gone, or not ready for ten minutes, is not waited for; nor is one whose agent says
+  nothing for an hour. Then an event names the nodes that may still have files.
+* Fine-tuned weights are compared with their base model by the nodes, which have the files of both.
 """
 
 from __future__ import annotations
@@ -42,8 +45,17 @@ PROGRESS_SECONDS = 15.0
 """How often a status is written when only the progress has changed."""
 PATIENCE_SECONDS = 600.0
 """How long a deletion waits for a node that is not ready."""
+SILENCE_SECONDS = 3600.0
+"""How long it waits for a node that is ready but whose agent does not do anything about it."""
+LONGEST_SECONDS = 24 * 3600.0
+"""How long it waits for a node that says what it waits for (a pod that uses the files)."""
+LOOK_SECONDS = 30.0
+NODES_FAILED = "NodesFailed"
+WEIGHTS = "FineTunedWeight"
+_MOST_TOLD = 5
 
 _KINDS: Mapping[str, tuple[Any, str]] = {
+    WEIGHTS: (o.FINE_TUNED_WEIGHTS, c.FINALIZER_WEIGHTS),
     "BaseModel": (o.BASE_MODELS, c.FINALIZER_BASE_MODEL),
     "ClusterBaseModel": (o.CLUSTER_BASE_MODELS, c.FINALIZER_CLUSTER_BASE_MODEL),
 }
@@ -51,7 +63,7 @@ _PROGRESS_FIELDS = ("progress", "message")
 
 
 class Models:
-    """The reconciler of one of the two kinds."""
+    """The reconciler of one of the three kinds."""
 
     def __init__(
         self,
@@ -63,6 +75,7 @@ class Models:
     ) -> None:
         self.kind = kind
         self._resource, self._finalizer = _KINDS[kind]
+        self._informer = cluster.weights if kind == WEIGHTS else cluster.models[kind]
         self._client = client
         self._cluster = cluster
         self._events = events
@@ -70,7 +83,7 @@ class Models:
         self._written: dict[Key, float] = {}
 
     async def reconcile(self, key: Key) -> Result | None:
-        model = self._cluster.models[self.kind].get(key.namespace, key.name)
+        model = self._informer.get(key.namespace, key.name)
         if model is None:
             self._written.pop(key, None)
             return None
@@ -132,14 +145,14 @@ class Models:
         status["nodesReady"] = list(state.ready)
         status["nodesFailed"] = sorted(state.failed)
         status["nodesPending"] = sorted(state.pending)
-        status["message"] = claim or state.sentence
+        status["message"] = claim or self._missing_base(model) or state.sentence
         progress = _progress(state)
         if progress:
             status["progress"] = progress
         status["observedGeneration"] = metadata(model).get("generation", 0)
         ready = "True" if status["state"] == "Ready" else "False"
         status["conditions"] = cond.set_condition(
-            cond.remove(old.get("conditions"), IN_USE),
+            _nodes_failed(cond.remove(old.get("conditions"), IN_USE), state),
             cond.READY,
             ready,  # type: ignore[arg-type]
             {"Ready": "OnNode", "Failed": "Failed"}.get(status["state"], "InTransit"),
@@ -147,6 +160,18 @@ class Models:
             now=_now(),
         )
         return status
+
+    def _missing_base(self, model: Object) -> str:
+        """What fine-tuned weights wait for before any node takes them."""
+        reference = (model.get("spec") or {}).get("baseModelRef") or {}
+        if self.kind != WEIGHTS or not reference.get("name"):
+            return ""
+        name, namespace = str(reference["name"]), str(reference.get("namespace") or "")
+        kind = "BaseModel" if namespace else "ClusterBaseModel"
+        if self._cluster.model(kind, name, namespace) is not None:
+            return ""
+        key = Key(namespace, name)
+        return f"waiting for the base model: there is no {kind} {key} (spec.baseModelRef)"
 
     async def _write(self, model: Object, status: Object) -> Result | None:
         old = model.get("status") or {}
@@ -190,11 +215,14 @@ class Models:
         if users:
             await self._say_waiting(model, "True", "UsedByServices", _used_by(users))
             return None  # services that go or change bring the model back
-        holders = self._holders(model)
+        holders, silent = self._holders(model)
+        if silent:
+            text = f"not waiting for {', '.join(silent[:_MOST_TOLD])}: files may be left there"
+            self._events.warning(model, "RemovingFiles", text)
         if holders:
             text = f"waiting until {', '.join(holders[:5])} removed the files"
             await self._say_waiting(model, "False", "RemovingFiles", text)
-            return Result(30.0)
+            return Result(LOOK_SECONDS)
         index = finalizers.index(self._finalizer)
         path = f"/metadata/finalizers/{index}"
         patch: list[Object] = [
@@ -217,19 +245,24 @@ class Models:
 
     def _users(self, key: Key) -> list[Key]:
         """Services that use the model and are not on their way out themselves."""
+        if self.kind == WEIGHTS:
+            users = self._cluster.services_of_weight(key.name)
+        else:
+            users = self._cluster.services_of_model(self.kind, key)
         found = []
-        for user in self._cluster.services_of_model(self.kind, key):
+        for user in users:
             service = self._cluster.services.get(user.namespace, user.name)
             if service is not None and not is_deleting(service):
                 found.append(user)
         return sorted(found)
 
-    def _holders(self, model: Object) -> list[str]:
-        """Living nodes that have not reported the model gone."""
+    def _holders(self, model: Object) -> tuple[list[str], list[str]]:
+        """Living nodes that have not reported the model gone: to wait for, and not any more."""
         key = report_key(model)
         deleted_at = metadata(model).get("deletionTimestamp") or ""
-        patient = _age(deleted_at) < PATIENCE_SECONDS
-        found = []
+        age = _age(deleted_at)
+        found: list[str] = []
+        silent: list[str] = []
         for report in self._cluster.reports.list():
             if key not in (report.get("data") or {}):
                 continue
@@ -240,10 +273,12 @@ class Models:
             node = self._cluster.nodes.get("", name)
             if node is None:
                 continue
-            ready = condition(node, "Ready") or {}
-            if patient or ready.get("status") == "True":
-                found.append(name)
-        return sorted(found)
+            ready = (condition(node, "Ready") or {}).get("status") == "True"
+            limit = SILENCE_SECONDS if ready else PATIENCE_SECONDS
+            if ready and entry is not None and entry.get("waitingFor"):
+                limit = LONGEST_SECONDS
+            (found if age < limit else silent).append(name)
+        return sorted(found), sorted(silent)
 
     async def _say_waiting(self, model: Object, status: Any, reason: str, message: str) -> None:
         old = model.get("status") or {"state": "In_Transit"}
@@ -284,6 +319,17 @@ def _claim(model: Object) -> str:
     return f"mounted from {uri}, which is not examined" if uri.startswith("pvc://") else ""
 
 
+def _nodes_failed(conditions: list[Object], state: ModelState) -> list[Object]:
+    """Why which node could not get it, and what helps; nothing where all is well."""
+    if not state.failed:
+        return cond.remove(conditions, NODES_FAILED)
+    told = sorted(state.failed.items())[:_MOST_TOLD]
+    more = len(state.failed) - len(told)
+    text = ". ".join(f"{node}: {why or 'no reason given'}" for node, why in told)
+    text += f". And {more} more" if more else ""
+    return cond.set_condition(conditions, NODES_FAILED, "True", "Failed", text, now=_now())
+
+
 def _progress(state: ModelState) -> Object | None:
     raw = state.progress
     if raw is None:
@@ -297,6 +343,7 @@ def _progress(state: ModelState) -> Object | None:
         "totalBytes": total,
         "bytesPerSecond": int(speed) or None,
         "remainingSeconds": int((total - done) / speed) if speed else None,
+        "node": raw.get("node"),
         "lastUpdated": raw.get("lastUpdated"),
     }
     return {key: value for key, value in found.items() if value is not None}

@@ -40,11 +40,14 @@ class ModelState:
     @property
     def progress(self) -> Object | None:
         """That of the node which is furthest on."""
-        known = [entry for entry in self.pending.values() if entry.get("totalBytes")]
+        known = [
+            {**entry, "node": node}
+            for node, entry in self.pending.items()
+            if entry.get("totalBytes")
+        ]
         if not known or self.ready:
             return None
-        best = max(known, key=lambda entry: entry.get("completedBytes", 0) / entry["totalBytes"])
-        return dict(best)
+        return max(known, key=lambda entry: entry.get("completedBytes", 0) / entry["totalBytes"])
 
     @property
     def sentence(self) -> str:

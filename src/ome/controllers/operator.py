@@ -14,6 +14,7 @@ a runtime                    services that name it, and those that choose by the
 an accelerator class,
 the configuration            every service; the class itself
 a node, a pod's place        the accelerator classes
+a node that is lost or back  services that have pods there
 a benchmark, its Job or pod  the benchmark; so does the service that it measures
 ============================ ===================================================================
 """
@@ -29,10 +30,12 @@ from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Key, key_of
 from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
 from ome.controllers.benchmarks import FOLLOW_SECONDS, BenchmarkCaches, Benchmarks
-from ome.controllers.cluster import Cluster, service_of
+from ome.controllers.cluster import Cluster, lost_since, service_of
+from ome.controllers.configuration import ConfigurationReporter
 from ome.controllers.inferenceservice import InferenceServices
 from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
 from ome.controllers.plan import OPTIONAL
+from ome.controllers.settings import gone
 from ome.kube import Client, Controller, Events, KubeError
 from ome.rendering import Capabilities
 
@@ -41,7 +44,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ome.controllers.operator")
 
-SERVICE_WORKERS = 8
+SERVICE_WORKERS = 16
+"""They wait for the API server most of the time."""
+GATHER_SECONDS = 0.05
+"""Changes of children come in bursts: so long they are gathered before the service is looked at."""
 QUIET_SECONDS = 1.0
 """How long changes of nodes and pods are gathered before accelerator classes are looked at."""
 KINDS_SECONDS = 10.0
@@ -77,6 +83,8 @@ class Operator:
         self._look = asyncio.Event()
         self._kinds_known = asyncio.Event()
         self.cluster = Cluster(client, namespace)
+        self.configuration = ConfigurationReporter(namespace)
+        self._last_config = self.cluster.settings.config
         self.benchmark_caches = BenchmarkCaches(client, namespace)
         self._prepare()
         self._connect()
@@ -97,7 +105,7 @@ class Operator:
                 Models(kind, client, self.cluster, self.events, self._progress_seconds).reconcile,
                 workers=MODEL_WORKERS,
             )
-            for kind in self.cluster.models
+            for kind in (*self.cluster.models, "FineTunedWeight")
         }
         self.accelerators = Controller(
             "acceleratorclass", Accelerators(client, self.cluster).reconcile, workers=1
@@ -160,11 +168,16 @@ class Operator:
             self._enqueue_all()
         self._led = True
         log.info("caches are filled: %d services", len(self.cluster.services))
+        if not self.cluster.config.keys():
+            self.cluster.settings = gone(None)
+            self.configuration.changed(self.cluster.settings, None)
+        self.configuration.lead(self.events)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for controller in self.controllers():
                     tasks.create_task(controller.run(), name=controller.name)
         finally:
+            self.configuration.follow()
             await self.reconciler.close()
             await self.events.close()
             session, self._own_http = self._own_http, None
@@ -176,6 +189,8 @@ class Operator:
         for kind, informer in self.cluster.models.items():
             for key in informer.keys():  # noqa: SIM118 - a method of informers
                 self.models[kind].enqueue(key)
+        for key in self.cluster.weights.keys():  # noqa: SIM118 - a method of informers
+            self.models["FineTunedWeight"].enqueue(key)
         for key in self.cluster.reports.keys():  # noqa: SIM118 - a method of informers
             self.reports.enqueue(Key("", key.name))
         for key in self.cluster.accelerators.keys():  # noqa: SIM118 - a method of informers
@@ -259,7 +274,7 @@ class Operator:
 
     def _child_changed(self, _event: str, old: Any, new: Any) -> None:
         for key in self.cluster.services_of_label(service_of(new or old)):
-            self.services.enqueue(key)
+            self.services.enqueue_after(key, GATHER_SECONDS)
 
     def _model_changed(self, kind: str) -> Callable[[str, Any, Any], None]:
         def changed(_event: str, old: Any, new: Any) -> None:
@@ -267,6 +282,8 @@ class Operator:
             self.models[kind].enqueue(key)
             for user in self.cluster.services_of_model(kind, key):
                 self.services.enqueue(user)
+            for weights in self.cluster.weights_of_model(kind, key):
+                self.models["FineTunedWeight"].enqueue(weights)
 
         return changed
 
@@ -275,6 +292,7 @@ class Operator:
             self.services.enqueue(user)
 
     def _weight_changed(self, _event: str, old: Any, new: Any) -> None:
+        self.models["FineTunedWeight"].enqueue((new or old).key)
         for user in self.cluster.services_of_weight((new or old).key.name):
             self.services.enqueue(user)
 
@@ -297,6 +315,8 @@ class Operator:
         if node_changed(old, new):
             self._look_at_accelerators()
         if event == "MODIFIED":
+            if lost_since(old.object()) != lost_since(new.object()):
+                self._wake_services_on(new.key.name)
             return
         key = key_of(new or old)
         report = self.cluster.reports.snapshot(self.cluster.namespace, key.name)
@@ -305,10 +325,16 @@ class Operator:
         if event == "DELETED":
             self.reports.enqueue(Key("", key.name))
 
-    def _config_changed(self, _event: str, _old: Any, _new: Any) -> None:
-        for problem in self.cluster.settings.problems:
-            log.warning("configuration: %s", problem)
-        self._everything_changed()
+    def _wake_services_on(self, node: str) -> None:
+        for value in self.cluster.services_on_node(node):
+            for key in self.cluster.services_of_label(value):
+                self.services.enqueue(key)
+
+    def _config_changed(self, _event: str, _old: Any, new: Any) -> None:
+        self.configuration.changed(self.cluster.settings, new.object() if new is not None else None)
+        if self.cluster.settings.config != self._last_config:
+            self._last_config = self.cluster.settings.config
+            self._everything_changed()
 
     def _accelerator_changed(self, _event: str, old: Any, new: Any) -> None:
         self.accelerators.enqueue((new or old).key)

@@ -23,6 +23,7 @@ from ome.apimachinery.objects import (
     uid_of,
 )
 from ome.controllers.drift import needs_apply
+from ome.controllers.ownership import handed_over
 from ome.rendering import Child, Observed
 
 ALWAYS: tuple[Resource, ...] = (
@@ -64,6 +65,8 @@ class Apply:
     sentence: str
     replicas: int | None = None
     """To be given right after creation, under another field manager."""
+    hand_over: list[Object] = field(default_factory=list)
+    """A JSON patch that goes before: see :func:`ome.controllers.ownership.handed_over`."""
 
     @property
     def key(self) -> Key:
@@ -131,7 +134,10 @@ def plan_children(
             sentence = _VERBS[verb].format(kind=_named(child.resource), name=child.key.name)
             initial = child.initial_replicas if live is None else None
             replicas = initial if initial not in (None, 1) else None
-            plan.applies.append(Apply(child.resource, child.object, verb, sentence, replicas))
+            before = handed_over(live, child.object) if live is not None else []
+            plan.applies.append(
+                Apply(child.resource, child.object, verb, sentence, replicas, before)
+            )
         if live is not None:
             plan.scales.extend(_rescale(child, live))
     for resource in MANAGED:

@@ -1,177 +1,139 @@
-"""The operator's configuration as it is now, from a cached ConfigMap.
+"""The operator's configuration as controllers and rendering use it.
 
-A section that can't be read keeps its last good value; ``problems`` says what is wrong, so that a
-typo is reported instead of stopping every service.
+What the ConfigMap means, and what is wrong with it, is :mod:`ome.api.config`'s business. A value
+that can't be used keeps its last good one and is in ``problems``, so that a typo is reported and
+stops nothing. A ConfigMap that goes while we run leaves what it said last: losing it must not move
+every service to other addresses. At a start without one the defaults count.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
 
+import msgspec
+
+from ome.api import constants as c
+from ome.api.config import InferenceServiceConfig, Ingress, Keda, MultinodeProber
+from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object
 
-
-@dataclass(frozen=True)
-class IngressSection:
-    ingress_domain: str = "example.com"
-    domain_template: str = "{{ .Name }}.{{ .Namespace }}.{{ .IngressDomain }}"
-    path_template: str | None = None
-    url_scheme: str = "http"
-    additional_ingress_domains: tuple[str, ...] | None = None
-    disable_ingress_creation: bool = False
-    disable_istio_virtual_host: bool = False
-    enable_gateway_api: bool = False
-    ingress_class_name: str | None = None
-    ome_ingress_gateway: str = ""
-    ingress_gateway: str = ""
-    local_gateway: str = ""
-    local_gateway_service: str = ""
-    knative_local_gateway_service: str = ""
+_PROBER_AMOUNTS: Final = {"cpu": "100m", "memory": "100Mi"}
+"""What a prober asks for, and its limit, where the configuration names no amount."""
 
 
 @dataclass(frozen=True)
 class KedaSection:
     """What services that scale with KEDA leave out."""
 
-    enabled: bool = True
-    server_address: str = "http://prometheus-operated.monitoring.svc.cluster.local:9090"
-    query: str = ""
-    threshold: str = "10"
-    operator: str = "GreaterThanOrEqual"
+    section: Keda
+
+    @property
+    def enabled(self) -> bool:
+        return self.section.enable_keda
+
+    @property
+    def server_address(self) -> str:
+        return self.section.prom_server_address
+
+    @property
+    def query(self) -> str:
+        return self.section.custom_prom_query
+
+    @property
+    def threshold(self) -> str:
+        return self.section.scaling_threshold
+
+    @property
+    def operator(self) -> str:
+        return self.section.scaling_operator
 
 
 @dataclass(frozen=True)
 class ProberSection:
     """The pod that watches the engine of a Ray cluster."""
 
-    image: str = ""
-    resources: dict[str, dict[str, str]] = field(
-        default_factory=lambda: {
-            "requests": {"cpu": "100m", "memory": "100Mi"},
-            "limits": {"cpu": "100m", "memory": "100Mi"},
+    section: MultinodeProber
+
+    @property
+    def image(self) -> str:
+        return self.section.image
+
+    @property
+    def unavailable_threshold_seconds(self) -> int:
+        """After so long without an answer a Ray cluster is made anew."""
+        return self.section.unavailable_threshold_seconds
+
+    @property
+    def resources(self) -> dict[str, dict[str, str]]:
+        given = self.section.requirements()
+        return {side: {**_PROBER_AMOUNTS, **given.get(side, {})} for side in ("requests", "limits")}
+
+    @property
+    def startup(self) -> dict[str, int]:
+        """The numbers of a startup probe."""
+        return {
+            "failureThreshold": self.section.startup_failure_threshold,
+            "periodSeconds": self.section.startup_period_seconds,
+            "initialDelaySeconds": self.section.startup_initial_delay_seconds,
+            "timeoutSeconds": self.section.startup_timeout_seconds,
         }
-    )
-    startup: dict[str, int] = field(
-        default_factory=lambda: {
-            "failureThreshold": 150,
-            "periodSeconds": 30,
-            "initialDelaySeconds": 200,
-            "timeoutSeconds": 60,
-        }
-    )
-    unavailable_threshold_seconds: int = 1800
-    """After so long without an answer a Ray cluster is made anew."""
 
 
 @dataclass(frozen=True)
 class OperatorSettings:
-    ingress: IngressSection = field(default_factory=IngressSection)
-    keda: KedaSection = field(default_factory=KedaSection)
-    prober: ProberSection = field(default_factory=ProberSection)
-    default_deployment_mode: str = ""
-    completion_probe: bool = False
-    """Ready needs a real answer through the service's address."""
-    rollouts_at_once: int = 10
-    """How many services follow a change of something shared at the same time."""
-    problems: tuple[str, ...] = ()
+    config: InferenceServiceConfig = field(default_factory=InferenceServiceConfig)
+    problems: tuple[FieldError, ...] = ()
+    """What of the ConfigMap has no effect, and why."""
+
+    @cached_property
+    def ingress(self) -> Ingress:
+        section = self.config.ingress
+        if section.ingress_domain:
+            return section
+        return msgspec.structs.replace(section, ingress_domain=Ingress().ingress_domain)
+
+    @property
+    def keda(self) -> KedaSection:
+        return KedaSection(self.config.keda_config)
+
+    @property
+    def prober(self) -> ProberSection:
+        return ProberSection(self.config.multinode_prober)
+
+    @property
+    def default_deployment_mode(self) -> str:
+        return self.config.deploy.default_deployment_mode
+
+    @property
+    def completion_probe(self) -> bool:
+        """Ready needs a real answer through the service's address."""
+        return self.config.readiness.probe == "completion"
+
+    @property
+    def rollouts_at_once(self) -> int:
+        """How many services follow a change of something shared at the same time."""
+        return self.config.rollout.services_at_once
 
 
 def read(config_map: Object | None, last: OperatorSettings | None = None) -> OperatorSettings:
-    """The settings of that ConfigMap; sections that are broken stay as they were in ``last``."""
-    settings = last or OperatorSettings()
-    problems: list[str] = []
-    data = (config_map or {}).get("data") or {}
-
-    def section(name: str) -> dict[str, Any] | None:
-        text = data.get(name)
-        if text is None:
-            return {}
-        try:
-            value = json.loads(text)
-        except ValueError as error:
-            problems.append(f"{name}: not JSON: {error}")
-            return None
-        if not isinstance(value, dict):
-            problems.append(f"{name}: must be a JSON object")
-            return None
-        return value
-
-    ingress, deploy = section("ingress"), section("deploy")
-    readiness, rollout = section("readiness"), section("rollout")
-    keda, prober = section("kedaConfig"), section("multinodeProber")
-    if keda is not None:
-        settings = replace(settings, keda=_keda(keda))
-    if prober is not None:
-        settings = replace(settings, prober=_prober(prober))
-    if ingress is not None:
-        settings = replace(settings, ingress=_ingress(ingress))
-    if deploy is not None:
-        mode = deploy.get("defaultDeploymentMode") or ""
-        settings = replace(settings, default_deployment_mode=mode)
-    if readiness is not None:
-        settings = replace(settings, completion_probe=readiness.get("probe") == "completion")
-    if rollout is not None:
-        count = rollout.get("servicesAtOnce", OperatorSettings.rollouts_at_once)
-        if isinstance(count, int) and count > 0:
-            settings = replace(settings, rollouts_at_once=count)
-        else:
-            problems.append("rollout.servicesAtOnce: must be a whole number of at least 1")
-    return replace(settings, problems=tuple(problems))
+    """The settings of that ConfigMap. Values that can't be used, and all of them where the
+    ConfigMap is gone, stay as they were in ``last``."""
+    if config_map is None:
+        return gone(last)
+    data: Any = config_map.get("data") or {}
+    config, problems = InferenceServiceConfig.from_config_map(data, last.config if last else None)
+    return OperatorSettings(config, tuple(problems))
 
 
-def _ingress(raw: dict[str, Any]) -> IngressSection:
-    default = IngressSection()
-    additional = raw.get("additionalIngressDomains")
-    return IngressSection(
-        ingress_domain=raw.get("ingressDomain") or default.ingress_domain,
-        domain_template=raw.get("domainTemplate") or default.domain_template,
-        path_template=raw.get("pathTemplate") or None,
-        url_scheme=raw.get("urlScheme") or default.url_scheme,
-        additional_ingress_domains=tuple(additional) if additional else None,
-        disable_ingress_creation=bool(raw.get("disableIngressCreation")),
-        disable_istio_virtual_host=bool(raw.get("disableIstioVirtualHost")),
-        enable_gateway_api=bool(raw.get("enableGatewayAPI")),
-        ingress_class_name=raw.get("ingressClassName"),
-        ome_ingress_gateway=raw.get("omeIngressGateway") or "",
-        ingress_gateway=raw.get("ingressGateway") or "",
-        local_gateway=raw.get("localGateway") or "",
-        local_gateway_service=raw.get("localGatewayService") or "",
-        knative_local_gateway_service=raw.get("knativeLocalGatewayService") or "",
+def gone(last: OperatorSettings | None) -> OperatorSettings:
+    """Without the ConfigMap: what it said last, or the defaults."""
+    what = "what it said last counts" if last is not None else "the defaults count"
+    problem = FieldError(
+        c.INFERENCE_SERVICE_CONFIG,
+        f"there is no such ConfigMap; {what}. What to do: run 'ome install' or 'helm upgrade'",
     )
-
-
-def _keda(raw: dict[str, Any]) -> KedaSection:
-    default = KedaSection()
-    return KedaSection(
-        enabled=raw.get("enableKeda") is not False,
-        server_address=raw.get("promServerAddress") or default.server_address,
-        query=raw.get("customPromQuery") or default.query,
-        threshold=str(raw.get("scalingThreshold") or default.threshold),
-        operator=raw.get("scalingOperator") or default.operator,
-    )
-
-
-def _prober(raw: dict[str, Any]) -> ProberSection:
-    default = ProberSection()
-
-    def amounts(side: str, suffix: str) -> dict[str, str]:
-        names = {"cpu": f"cpu{suffix}", "memory": f"memory{suffix}"}
-        return {key: raw.get(name) or default.resources[side][key] for key, name in names.items()}
-
-    startup = {
-        key: int(raw.get(f"startup{key[0].upper()}{key[1:]}") or value)
-        for key, value in default.startup.items()
-    }
-    return ProberSection(
-        image=raw.get("image") or default.image,
-        resources={
-            "requests": amounts("requests", "Request"),
-            "limits": amounts("limits", "Limit"),
-        },
-        startup=startup,
-        unavailable_threshold_seconds=int(
-            raw.get("unavailableThresholdSeconds") or default.unavailable_threshold_seconds
-        ),
+    return OperatorSettings(
+        last.config if last is not None else InferenceServiceConfig(), (problem,)
     )

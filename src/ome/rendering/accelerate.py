@@ -11,6 +11,7 @@ from ome.rendering.env import set_env
 
 _TENSOR = ("--tp-size", "--tp", "--tensor-parallel-size")
 _PIPELINE = ("--pp-size", "--pp", "--pipeline-parallel-size")
+_DATA = ("--dp-size", "--dp", "--data-parallel-size")
 
 
 def into_runner(
@@ -29,7 +30,11 @@ def into_runner(
     if args:
         runner["args"] = merged_args(runner.get("args") or [], args)
     parallel = overrides.get("tensorParallelismOverride") or {}
-    for key, flags in (("tensorParallelSize", _TENSOR), ("pipelineParallelSize", _PIPELINE)):
+    for key, flags in (
+        ("tensorParallelSize", _TENSOR),
+        ("pipelineParallelSize", _PIPELINE),
+        ("dataParallelSize", _DATA),
+    ):
         if parallel.get(key):
             _set_flag(runner, flags, str(parallel[key]))
 

@@ -58,6 +58,9 @@ class Part:
 
     def single_pod(self, *, probe_default: bool = True) -> tuple[Object, Object]:
         """(pod spec, its main container) of a component whose pods are all alike."""
+        leader = self.merged.get("leader")
+        if leader:
+            return self._member("leader", leader, leader, 0, probe_default=probe_default)
         return self._pod(
             pod_spec_of(self.merged),
             self.merged.get("runner"),
@@ -90,7 +93,9 @@ class Part:
         silent = not worker.get("runner") and not worker.get("containers")
         return head, self._member("worker", worker, leader if silent else worker, size)
 
-    def _member(self, role: str, part: Object, runs: Object, size: int) -> tuple[Object, Object]:
+    def _member(
+        self, role: str, part: Object, runs: Object, size: int, *, probe_default: bool = False
+    ) -> tuple[Object, Object]:
         base = pod_spec_of(self.merged)
         if runs.get("runner") or runs.get("containers"):
             base.pop("containers", None)
@@ -113,7 +118,7 @@ class Part:
             pods=1 + size,
             where=f"spec.{self.name}.{role}",
             own={**own, "nodeSelector": selector},
-            probe_default=False,
+            probe_default=probe_default,
         )
 
     def _pod(
@@ -131,7 +136,7 @@ class Part:
             self._load_model(pod, runner, pods, dict(own))
         else:
             account = names.router_account_name(metadata(self.service)["name"])
-            pod["serviceAccountName"] = account
+            pod.setdefault("serviceAccountName", account)
             if runner is not None:
                 for key, value in sorted((self.merged.get("config") or {}).items()):
                     env.set_env(runner, key, str(value))

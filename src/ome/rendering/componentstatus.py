@@ -13,7 +13,7 @@ from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Object, annotations_of, labels_of
 from ome.rendering import ingress as ingress_rules
 from ome.rendering.facts import Canary, Component, Rendered
-from ome.rendering.ray import legacy_prober_name, prober_name
+from ome.rendering.ray import prober_of
 from ome.rendering.serverless import revisions
 from ome.rendering.statusinput import StatusInput
 from ome.rendering.workload import Verdict, judge
@@ -24,12 +24,18 @@ from ome.selection.accelerators import AcceleratorChoice
 def verdict_of(given: StatusInput, component: Component) -> Verdict:
     """The component's state; while another mode's workload serves for it, that is what counts."""
     stable, beside = _pods(given, component)
-    verdict = judge(component.name, _state(given, component), stable, given.model, given.last_lines)
+    verdict = _judged(given, component.name, _state(given, component), stable)
     if component.previous is not None and verdict.status != "True":
         verdict = _handed_over(given, component, verdict)
     if component.canary is not None:
         verdict = _with_canary(given, component, verdict, beside)
     return verdict
+
+
+def _judged(
+    given: StatusInput, name: str, workload: Object | State | None, pods: Sequence[Object]
+) -> Verdict:
+    return judge(name, workload, pods, given.model, given.last_lines, given.lost_nodes)
 
 
 def _state(given: StatusInput, component: Component) -> Object | State | None:
@@ -40,9 +46,7 @@ def _state(given: StatusInput, component: Component) -> Object | State | None:
     for index in range(count):
         name = names.ray_cluster_name(component.base_name, index)
         cluster = given.observed.get(x.RAY_CLUSTERS, name)
-        probers = given.observed.of(r.DEPLOYMENTS)
-        prober = probers.get(prober_name(name)) or probers.get(legacy_prober_name(name))
-        pairs.append((cluster, prober))
+        pairs.append((cluster, prober_of(name, given.observed)))
     if count and all(cluster is None for cluster, _ in pairs):
         return None
     return clusters(count, pairs)
@@ -76,7 +80,7 @@ def _with_canary(
     """The canary never takes readiness away: its share can be taken away instead."""
     assert component.canary is not None
     live = given.observed.get(r.DEPLOYMENTS, component.canary.deployment)
-    beside = judge(f"{component.name} canary", live, pods, given.model, given.last_lines)
+    beside = _judged(given, f"{component.name} canary", live, pods)
     share = component.canary.percent
     message = f"{verdict.message}; canary with {share} % of the traffic: {beside.message}"
     return replace(verdict, message=message)
@@ -104,8 +108,11 @@ def _component(
     live = given.observed.get(component.workload, component.workload_name)
     if component.workload == x.KNATIVE_SERVICES:
         return revisions(live, dict(old))
-    kept = ("url", "latestReadyRevision", "latestCreatedRevision")
+    kept = ("url", "restURL", "latestReadyRevision", "latestCreatedRevision")
     entry: Object = {key: value for key, value in old.items() if key in kept}
+    state = _state(given, component)
+    if state is not None:
+        entry["replicas"] = (state if isinstance(state, State) else read(state)).total
     revision = annotations_of(live or {}).get(x.A_REVISION)
     if revision:
         entry["latestCreatedRevision"] = revision
@@ -115,7 +122,7 @@ def _component(
         if given.ingress is not None:
             host = ingress_rules.host(given.ingress, given.service, component.base_name)
             scheme = "http" if given.ingress.disable_creation else given.ingress.scheme
-            entry["url"] = f"{scheme}://{host}"
+            entry["url"] = entry["restURL"] = f"{scheme}://{host}"
     if component.canary is not None:
         entry["traffic"] = _traffic(component, component.canary)
     return entry
@@ -141,7 +148,10 @@ def _traffic(component: Component, canary: Canary) -> list[Object]:
 
 def _selected(choice: AcceleratorChoice) -> Object:
     spec = (choice.winner or {}).get("spec") or {}
-    selected: Object = {"acceleratorClass": choice.name, "reason": choice.reason}
+    reason = choice.reason
+    if choice.memory is not None:
+        reason = f"{reason}; {choice.warning or choice.memory.sentence}"
+    selected: Object = {"acceleratorClass": choice.name, "reason": reason}
     selector = (spec.get("discovery") or {}).get("nodeSelector")
     if selector:
         selected["nodeSelector"] = selector

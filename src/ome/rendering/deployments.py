@@ -62,5 +62,5 @@ class Built:
         target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": self.name}
         scalers, scaler_warnings = autoscaler(part, scale, target, labels)
         budget, budget_warnings = raw.disruption_budget(part, labels)
-        self.warnings += [*scaler_warnings, *budget_warnings]
+        self.warnings += [*scaler_warnings, *budget_warnings, *raw.without_effect(part)]
         return [*found, *scalers, budget]

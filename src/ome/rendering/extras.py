@@ -106,12 +106,15 @@ def external_service(service: Object, entry: Component) -> Child | None:
     return Child(r.SERVICES, obj)
 
 
-def router_identity(service: Object, labels: dict[str, str]) -> list[Child]:
-    """ServiceAccount, Role and RoleBinding: the router finds the engines' pods by itself."""
+def router_identity(service: Object, labels: dict[str, str], account: str = "") -> list[Child]:
+    """ServiceAccount, Role and RoleBinding: the router finds the engines' pods by itself.
+
+    ``account`` is the ServiceAccount that the router's pods were given instead; it gets the role.
+    """
     name = names.router_account_name(metadata(service)["name"])
     namespace = metadata(service).get("namespace") or "default"
     rbac = "rbac.authorization.k8s.io"
-    account = {
+    identity = {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
         "metadata": child_metadata(service, name, labels, {}),
@@ -126,11 +129,11 @@ def router_identity(service: Object, labels: dict[str, str]) -> list[Child]:
         "apiVersion": f"{rbac}/v1",
         "kind": "RoleBinding",
         "metadata": child_metadata(service, name, labels, {}),
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+        "subjects": [{"kind": "ServiceAccount", "name": account or name, "namespace": namespace}],
         "roleRef": {"apiGroup": rbac, "kind": "Role", "name": name},
     }
     return [
-        Child(r.SERVICE_ACCOUNTS, account),
+        Child(r.SERVICE_ACCOUNTS, identity),
         Child(r.ROLES, role),
         Child(r.ROLE_BINDINGS, binding),
     ]

@@ -6,6 +6,7 @@ service's "own" change would seem new.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ome.api import constants as c
@@ -13,6 +14,7 @@ from ome.apimachinery.objects import Object, annotations_of, metadata
 from ome.rendering import rollout
 from ome.rendering import weights as tuned
 from ome.rendering.facts import RenderInput
+from ome.rendering.merge import runtime_part
 
 _SCALING_FIELDS = frozenset(
     {
@@ -101,6 +103,11 @@ def _model_inputs(model: Object | None) -> Any:
     }
 
 
+def _older_part(spec: Mapping[str, Any], component: str) -> Any:
+    """That of a runtime in the older form; None where there is no part at all."""
+    return runtime_part(spec, component) or None
+
+
 def _runtime_inputs(runtime: Object | None, component: str) -> Any:
     """The runtime's part of one component, so that a router's change rolls no engine."""
     if runtime is None:
@@ -109,7 +116,7 @@ def _runtime_inputs(runtime: Object | None, component: str) -> Any:
     return {
         "name": metadata(runtime)["name"],
         "kind": runtime.get("kind"),
-        "part": spec.get(f"{component}Config"),
+        "part": spec.get(f"{component}Config") or _older_part(spec, component),
         "nodeSelector": spec.get("nodeSelector"),
         "containers": spec.get("containers"),
     }

@@ -19,6 +19,7 @@ from ome.apimachinery.definitions import resolve
 from ome.apimachinery.objects import Object
 from ome.apimachinery.strategic import strategic_merge
 from ome.rendering.errors import RenderError
+from ome.rendering.olderform import engine_config
 
 POD_SPEC: Final = "io.k8s.api.core.v1.PodSpec"
 CONTAINER: Final = "io.k8s.api.core.v1.Container"
@@ -62,9 +63,13 @@ POD_SPEC_KEYS: Final = (
     "hostUsers",
     "schedulingGates",
     "resourceClaims",
+    "resources",
+    "hostnameOverride",
+    "evictionResponders",
+    "schedulingGroup",
 )
-"""Fields of a pod spec that a component may carry beside its own. ``ephemeralContainers`` is
-refused: Kubernetes takes it in no template."""
+"""Fields of a pod spec that a component may carry beside its own: all of Kubernetes', the newest
+last. ``ephemeralContainers`` is refused: Kubernetes takes it in no template."""
 
 _NESTED = ("runner", "leader", "worker")
 
@@ -76,10 +81,18 @@ def merged_components(service: Object, runtime: Object | None) -> dict[str, Obje
     found: dict[str, Object] = {}
     for name in c.COMPONENTS:
         if spec.get(name) is not None:
-            base = dict(runtime_spec.get(f"{name}Config") or {})
+            base = runtime_part(runtime_spec, name)
             base.pop("acceleratorOverride", None)
             found[name] = merge_part(base, spec[name], f"spec.{name}")
     return found
+
+
+def runtime_part(runtime_spec: Mapping[str, Any], component: str) -> Object:
+    """What a runtime says of one component: its config, or the older form of an engine's."""
+    config = runtime_spec.get(f"{component}Config")
+    if config is None and component == c.ENGINE:
+        return engine_config(runtime_spec)
+    return dict(config or {})
 
 
 def merge_part(base: Object, patch: Object, path: str) -> Object:

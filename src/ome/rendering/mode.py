@@ -56,13 +56,21 @@ def _mode(name: str, part: Object, asked: str, *, knative: bool) -> str:
         own = (part.get("annotations") or {}).get(c.A_DEPLOYMENT_MODE)
         if own in c.DEPLOYMENT_MODES and own != c.MODE_PD_DISAGGREGATED:
             return str(own)
-    if name != c.ROUTER and (part.get("leader") is not None or part.get("worker") is not None):
+    if name != c.ROUTER and _is_group(part):
         return c.MODE_MULTI_NODE_RAY if asked == c.MODE_MULTI_NODE_RAY else c.MODE_MULTI_NODE
     if name == c.ENGINE and asked:
         return asked
     if name != c.DECODER and part.get("minReplicas") == 0 and knative:
         return c.MODE_SERVERLESS
     return c.MODE_RAW
+
+
+def _is_group(part: Object) -> bool:
+    """Leader and workers; a component that says ``worker.size: 0`` is its leader alone."""
+    worker = part.get("worker")
+    if worker is not None and worker.get("size") == 0:
+        return False
+    return part.get("leader") is not None or worker is not None
 
 
 def derived_annotation(spec: Mapping[str, Any], default_mode: str) -> str:

@@ -60,7 +60,7 @@ class Built:
         part = self.part
         labels = part.labels
         scale = scaling(part, default=NONE)
-        self.warnings += scale.warnings
+        self.warnings += [*scale.warnings, *raw.without_effect(part)]
         workload = self._workload()
         if scale.scaler == NONE:
             workload["spec"]["replicas"] = scale.low
@@ -95,6 +95,7 @@ class Built:
         if worker is not None:
             members["workerTemplate"] = self._template(worker[0], part.labels)
             self._without_scraping(members["workerTemplate"]["metadata"])
+            self._of_workers(members["workerTemplate"]["metadata"])
         else:
             # A group of one: the CRD wants a worker template, of which no pod is made.
             members["workerTemplate"] = self._template(head, part.labels)
@@ -129,6 +130,13 @@ class Built:
         meta.pop("annotations", None)
         if kept:
             meta["annotations"] = kept
+
+    def _of_workers(self, meta: Object) -> None:
+        """What a runtime in the older form puts on its workers alone."""
+        worker = self.part.merged.get("worker") or {}
+        for kind in ("labels", "annotations"):
+            if worker.get(kind):
+                meta[kind] = {**worker[kind], **(meta.get(kind) or {})}
 
     def _rollout(self) -> Object:
         strategy = self.part.merged.get("deploymentStrategy") or {}

@@ -115,6 +115,16 @@ def _port(name: str, number: int, protocol: str) -> Object:
     return {"name": name[:63], **port} if name else port
 
 
+def without_effect(part: Part) -> list[str]:
+    """Notes about settings that only Knative could carry out."""
+    if part.merged.get("containerConcurrency") is None:
+        return []
+    return [
+        f"spec.{part.name}.containerConcurrency has no effect in mode {part.mode}: only Knative "
+        f"holds requests back ({c.MODE_SERVERLESS}). Most engines have a flag of their own for it"
+    ]
+
+
 def disruption_budget(part: Part, labels: Mapping[str, str]) -> tuple[Child, list[str]]:
     """The budget over the pods with the component's ``app`` label, and warnings."""
     spec: Object = {"selector": {"matchLabels": {c.L_APP: labels[c.L_APP]}}}

@@ -13,11 +13,11 @@ from ome.api import external as x
 from ome.api import names
 from ome.apimachinery import resources as r
 from ome.apimachinery.jsonvalues import copy_json
-from ome.apimachinery.objects import Object, annotations_of, metadata
+from ome.apimachinery.objects import Object, condition, metadata
 from ome.rendering import raw
 from ome.rendering.component import Part
 from ome.rendering.errors import RenderError
-from ome.rendering.facts import Child
+from ome.rendering.facts import Child, Observed
 from ome.rendering.metadata import service_annotations
 from ome.rendering.pod import first_port
 from ome.rendering.raw import child_metadata
@@ -117,7 +117,7 @@ class Built:
         decision = part.decide(spec, live, ("spec",))
         self.pending = self.pending or decision.pending
         annotations = {**part.annotations, c.A_INPUT_HASH: decision.annotation}
-        since = annotations_of(live or {}).get(c.A_RAY_UNAVAILABLE_SINCE)
+        since = unavailable_since(live, prober_of(name, part.given.observed))
         if since:
             annotations[c.A_RAY_UNAVAILABLE_SINCE] = since
         return {
@@ -180,6 +180,23 @@ class Built:
                 },
             },
         }
+
+
+def prober_of(cluster: str, observed: Observed) -> Object | None:
+    """The Deployment that watches that Ray cluster."""
+    probers = observed.of(r.DEPLOYMENTS)
+    return probers.get(prober_name(cluster)) or probers.get(legacy_prober_name(cluster))
+
+
+def unavailable_since(cluster: Object | None, prober: Object | None) -> str | None:
+    """Since when the engine of a cluster that runs does not answer; None where all is well."""
+    if ((cluster or {}).get("status") or {}).get("state") != "ready":
+        return None
+    status = (prober or {}).get("status") or {}
+    available = condition(prober or {}, "Available") or {}
+    if available.get("status") != "False" or not status.get("unavailableReplicas"):
+        return None
+    return str(available.get("lastTransitionTime") or "") or None
 
 
 def prober_name(cluster: str) -> str:

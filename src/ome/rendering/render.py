@@ -89,7 +89,8 @@ def render(given: RenderInput) -> Rendered:
         else:
             children += handing
         if name == c.ROUTER:
-            children += extras.router_identity(given.service, part.labels)
+            account = str(part_spec.get("serviceAccountName") or "")
+            children += extras.router_identity(given.service, part.labels, account)
         components[name] = component
         pending += [built.pending] if built.pending else []
         warnings += built.warnings

@@ -25,9 +25,10 @@ from ome.api import conditions as cond
 from ome.api import constants as c
 from ome.api import external as x
 from ome.apimachinery.objects import Object, annotations_of, condition, metadata
-from ome.rendering.componentstatus import components_of, copies_of, verdict_of
+from ome.rendering.componentstatus import components_of, verdict_of
 from ome.rendering.facts import Rendered
 from ome.rendering.mode import service_mode
+from ome.rendering.modelstatus import model_status
 from ome.rendering.routes import route_problem
 from ome.rendering.statusinput import Answer, Problem, StatusInput
 from ome.rendering.workload import Verdict
@@ -83,7 +84,7 @@ def build(given: StatusInput) -> StatusResult:
         status["components"] = components_of(given, rendered, verdicts, old.get("components") or {})
     elif old.get("components"):
         status["components"] = old["components"]
-    status["modelStatus"] = _model_status(given, verdicts)
+    status["modelStatus"] = model_status(given, verdicts)
     return StatusResult(status, version)
 
 
@@ -149,8 +150,10 @@ def _selection_conditions(setter: _Setter, given: StatusInput) -> None:
             return
     if given.selection is not None and given.selection.winner is not None:
         message = summary(given.selection)
-        if given.selection.warnings:
-            message = f"{message}. Note: {'. '.join(given.selection.warnings)}"
+        notes = [*given.selection.warnings]
+        notes += [made.warning for made in given.accelerators.values() if made.warning]
+        if notes:
+            message = f"{message}. Note: {'. '.join(notes)}"
         setter.set(cond.SELECTED, "True", "Selected", message)
     elif problem is None or problem.condition != cond.SELECTED:
         setter.set(cond.SELECTED, "True", "NotNeeded", "the service brings its own runner")
@@ -276,7 +279,11 @@ def _answer_condition(
         return version if settled else ""
     if annotations.get(A_ANSWERED) == version and cond.is_true(setter.conditions, cond.ANSWERS):
         return ""
-    if scaled_to_zero and cond.is_true(setter.conditions, cond.ANSWERS):
+    if scaled_to_zero:
+        known = cond.get(setter.conditions, cond.ANSWERS) or {}
+        if known.get("status") not in ("True", "False"):
+            text = "not asked: nothing runs while nobody asks"
+            setter.set(cond.ANSWERS, "True", "ScaledToZero", text)
         return ""
     if not cond.is_true(setter.conditions, cond.ANSWERS):
         message = (
@@ -285,7 +292,7 @@ def _answer_condition(
             else "not asked yet: the components are not ready"
         )
         setter.set(cond.ANSWERS, "Unknown", "NotAskedYet", message)
-    return version if settled and not scaled_to_zero else ""
+    return version if settled else ""
 
 
 def _version(given: StatusInput, rendered: Rendered) -> str:
@@ -316,45 +323,13 @@ def _ready(
         rolling = [verdict.message for verdict in verdicts.values() if verdict.rolling]
         engine = verdicts.get(c.ENGINE)
         message = "; ".join(rolling) or (engine.message if engine else "")
-        reason = "RollingUpdate" if rolling else "Serving"
+        at_zero = engine is not None and engine.reason == "ScaledToZero"
+        reason = "RollingUpdate" if rolling else "ScaledToZero" if at_zero else "Serving"
+        if any(verdict.reason == "UpdateFailing" for verdict in verdicts.values()):
+            reason = "UpdateFailing"
         if given.rendered is not None and given.rendered.pending:
             message = f"{message}; {'; '.join(given.rendered.pending)}"
     setter.set(cond.READY, status, reason, message)
-
-
-def _model_status(given: StatusInput, verdicts: Mapping[str, Verdict]) -> Object:
-    """The older summary of the same, which existing tools read. About the engine alone."""
-    verdict = verdicts.get(c.ENGINE)
-    pods = given.pods.get(c.ENGINE, ())
-    if given.problem is not None and verdict is None:
-        return _states("InvalidSpec", "Pending", "FailedToLoad")
-    if verdict is None or verdict.status == "Unknown":
-        return _states("InProgress", "Pending", "Pending")
-    if verdict.failure is not None and verdict.status != "True":
-        status = _states("BlockedByFailedLoad", "Pending", "FailedToLoad")
-        info: Object = {"reason": "ModelLoadFailed", "message": verdict.failure.message}
-        if verdict.failure.exit_code is not None:
-            info["exitCode"] = verdict.failure.exit_code
-        if verdict.failure.time:
-            info["time"] = verdict.failure.time
-        status["lastFailureInfo"] = info
-        return status
-    if verdict.status != "True":
-        return _states("InProgress", "Pending", "Pending" if given.model.waiting else "Loading")
-    status = _states(
-        "InProgress" if verdict.rolling else "UpToDate",
-        "Loaded",
-        "Loading" if verdict.rolling else "Loaded",
-    )
-    status["modelCopies"] = {"failedCopies": 0, "totalCopies": copies_of(given, len(pods))}
-    return status
-
-
-def _states(transition: str, active: str, target: str) -> Object:
-    return {
-        "transitionStatus": transition,
-        "modelRevisionStates": {"activeModelState": active, "targetModelState": target},
-    }
 
 
 __all__ = ["RENDERED", "Answer", "Problem", "StatusInput", "StatusResult", "build"]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ome.apimachinery.errors import one_line
 from ome.apimachinery.objects import Object
 from ome.rendering import ingress as ingress_rules
 from ome.rendering.facts import Observed, Rendered
 from ome.rendering.workload import Model
 from ome.selection import Selection
 from ome.selection.accelerators import AcceleratorChoice
+
+_LONGEST_SENTENCE = 1500
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Problem:
     @property
     def sentence(self) -> str:
         text = self.message.rstrip(".")
-        return f"{text}. What to do: {self.fix}" if self.fix else text
+        text = f"{text}. What to do: {self.fix}" if self.fix else text
+        return one_line(text, _LONGEST_SENTENCE)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class StatusInput:
     model: Model = field(default_factory=Model)
     model_known: bool = True
     last_lines: Mapping[str, str] = field(default_factory=dict)
+    lost_nodes: Mapping[str, str] = field(default_factory=dict)
+    """Since when, by name of a node that has pods of the service and does not answer."""
     answer: Answer | None = None
     answer_required: bool = False
     ingress: ingress_rules.Ingress | None = None

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ome.api.reasons import KUBERNETES, REASONS
 from ome.apimachinery.objects import Object, condition, is_deleting, metadata
+from ome.rendering.causes import MEMORY_REMEDY, recognise
 from ome.rendering.workloads import State, read
 
 _IMAGE_REASONS = frozenset(
@@ -20,10 +22,22 @@ _IMAGE_REASONS = frozenset(
 _CONFIG_REASONS = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 )
-_CRASH_REMEDY = (
-    "It is started again by itself. What to do: correct what its log says, in the service, the "
-    "runtime or the model"
+MODEL_REMEDY = "correct what the message names; nodes try again by themselves"
+_AGAIN = "It is started again by itself. What to do: "
+_CRASH_REMEDY = "correct what its log says, in the service, the runtime or the model"
+_ROOM_REMEDIES = (
+    ("free ports", "let the pods use other ports, take hostPort or hostNetwork away, or add nodes"),
+    ("Insufficient nvidia.com/gpu", "ask for fewer GPUs, free some, or add nodes that have them"),
+    ("Insufficient ", "ask for less in resources of the runner, free some, or add nodes"),
+    ("untolerated taint", "give the component a toleration for the taint, or take the taint away"),
+    ("unbound immediate PersistentVolumeClaims", "see why the claim is not bound"),
+    ("persistentvolumeclaim", "create the claim, or correct the storage URI that names it"),
 )
+"""What helps, by the scheduler's words; the first that is in them counts."""
+_REFUSED_REMEDY = "correct what the message names, in the service, the runtime or the namespace"
+_SLOW = 6
+"""From this rank on a finding is only a stage on the way."""
+_ANY_ROOM = "change nodeSelector, affinity or resources so that a node fits, or add such nodes"
 _QUIET_WAITS = frozenset({"ContainerCreating", "PodInitializing", ""})
 
 
@@ -47,6 +61,7 @@ class Failure:
     message: str
     exit_code: int | None = None
     time: str = ""
+    pod: str = ""
 
 
 @dataclass(frozen=True, order=True)
@@ -71,8 +86,10 @@ def judge(
     pods: Sequence[Object],
     model: Model,
     last_lines: Mapping[str, str],
+    lost_nodes: Mapping[str, str] | None = None,
 ) -> Verdict:
-    """The state of one component. ``last_lines``: log tail by name of a pod that crashed."""
+    """The state of one component. ``last_lines``: log tail by name of a pod that crashed;
+    ``lost_nodes``: since when, by name of a node that does not answer."""
     if workload is None:
         return Verdict("Unknown", "Creating", f"the {component} is being created")
     state = workload if isinstance(workload, State) else read(workload)
@@ -81,17 +98,24 @@ def judge(
         return Verdict(
             "True", "ScaledToZero", f"the {component} is scaled to zero; a request starts it"
         )
-    finding = _worst(component, pods, model, last_lines, state)
+    finding = _worst(component, pods, model, last_lines, state, lost_nodes or {})
+    if state.overdue and finding is not None and finding.rank >= _SLOW:
+        text = (
+            f"{finding.message}; that takes longer than the {state.unit} are given. What to do: "
+            f"see its log and its readiness probe, which may ask the wrong port or path"
+        )
+        finding = _Finding(finding.rank, "NotReadyInTime", text, finding.failure)
     if state.serves:
         message = f"{state.available} of {wanted} {component} {unit} are available"
         if not state.rolling:
             return Verdict("True", "Available", message)
         message = f"{message}; an update rolls, {state.updated} of {wanted} {unit} have it"
-        if finding is not None:
-            message = f"{message}: {finding.message}"
-        return Verdict("True", "RollingUpdate", message, True, finding.failure if finding else None)
+        if finding is None:
+            return Verdict("True", "RollingUpdate", message, True)
+        reason = "UpdateFailing" if finding.rank < _SLOW else "RollingUpdate"
+        return Verdict("True", reason, f"{message}: {finding.message}", True, finding.failure)
     if finding is None and state.says is not None:
-        reason, message = state.says
+        reason, message = _known(state.says[0], "NotReady"), state.says[1]
         finding = _Finding(9, reason, f"the {component} is not available yet: {message}")
     if finding is None:
         finding = _Finding(9, "Starting", _starting(component, pods, wanted))
@@ -112,28 +136,45 @@ def _worst(
     model: Model,
     last_lines: Mapping[str, str],
     state: State,
+    lost: Mapping[str, str],
 ) -> _Finding | None:
     findings = [
         found
         for pod in pods
-        if not is_deleting(pod) and (found := _pod(component, pod, model, last_lines)) is not None
+        if not is_deleting(pod)
+        and (found := _pod(component, pod, model, last_lines, lost)) is not None
     ]
     if state.refused is not None:
         reason, message = state.refused
-        findings.append(_Finding(0, reason, f"pods of the {component} can't be created: {message}"))
+        remedy = "raise the quota, or ask for less" if "quota" in message else _REFUSED_REMEDY
+        text = f"pods of the {component} can't be created: {message}. What to do: {remedy}"
+        findings.append(_Finding(0, reason, text))
     return min(findings, default=None)
 
 
 def _pod(
-    component: str, pod: Object, model: Model, last_lines: Mapping[str, str]
+    component: str,
+    pod: Object,
+    model: Model,
+    last_lines: Mapping[str, str],
+    lost: Mapping[str, str],
 ) -> _Finding | None:
     name, status = metadata(pod)["name"], pod.get("status") or {}
+    node = str((pod.get("spec") or {}).get("nodeName") or "")
+    if node in lost:
+        text = (
+            f"pod {name} is on node {node}, which does not answer since {lost[node]}. Kubernetes "
+            "makes another pod when it gives the node up. What to do: bring the node back, or "
+            "delete the pod"
+        )
+        return _Finding(1, "NodeLost", text)
     ready = condition(pod, "Ready")
     if ready is not None and ready.get("status") == "True":
         return None
     if status.get("phase") == "Failed":
         detail = status.get("message") or status.get("reason") or "no reason given"
-        return _Finding(1, status.get("reason") or "PodFailed", f"pod {name} failed: {detail}")
+        text = f"pod {name} failed: {detail}. What to do: see the events of the pod"
+        return _Finding(1, _known(status.get("reason"), "PodFailed"), text)
     scheduled = condition(pod, "PodScheduled")
     if scheduled is not None and scheduled.get("status") == "False":
         return _unschedulable(component, name, scheduled, model)
@@ -149,8 +190,11 @@ def _pod(
     if found:
         return min(found)
     since = metadata(pod).get("creationTimestamp") or ""
-    where = (pod.get("spec") or {}).get("nodeName")
-    placed = f" on node {where}" if where else ""
+    placed = f" on node {node}" if node else ""
+    if ready is not None and status.get("phase") == "Running":
+        since = ready.get("lastTransitionTime") or since
+        text = f"pod {name} runs{placed} and is not ready since {since}"
+        return _Finding(7, "EngineStarting", text)
     return _Finding(8, "Starting", f"pod {name} is being created{placed} since {since}")
 
 
@@ -159,10 +203,14 @@ def _unschedulable(
 ) -> _Finding:
     if model.waiting:
         text = f"the {component} waits for its model: {model.waiting}"
+        if model.reason == "ModelFailed":
+            text = f"{text}. What to do: {MODEL_REMEDY}"
         return _Finding(6, model.reason or "ModelNotReady", text)
     since = scheduled.get("lastTransitionTime") or ""
-    text = f"pod {name} can't be placed on any node since {since}: {scheduled.get('message')}"
-    return _Finding(4, scheduled.get("reason") or "Unschedulable", text)
+    said = str(scheduled.get("message") or "").rstrip(".")
+    remedy = next((what for words, what in _ROOM_REMEDIES if words in said), _ANY_ROOM)
+    text = f"pod {name} can't be placed on any node since {since}: {said}. What to do: {remedy}"
+    return _Finding(4, _known(scheduled.get("reason"), "Unschedulable"), text)
 
 
 def _container(pod: str, kind: str, entry: Mapping[str, Any], tail: str) -> _Finding | None:
@@ -178,15 +226,20 @@ def _container(pod: str, kind: str, entry: Mapping[str, Any], tail: str) -> _Fin
         if reason in _IMAGE_REASONS:
             text = (
                 f"the image of container {name} can't be pulled ({reason}): {detail}. "
-                "Check runner.image and imagePullSecrets"
+                "What to do: check runner.image and imagePullSecrets"
             )
             return _Finding(1, reason, text)
         if reason in _CONFIG_REASONS:
-            return _Finding(1, reason, f"container {name} of pod {pod} can't be made: {detail}")
+            text = (
+                f"container {name} of pod {pod} can't be made: {detail}. What to do: create or "
+                "correct what the message names"
+            )
+            return _Finding(1, reason, text)
         if previous is not None:
             return _crashed(pod, name, previous, entry, tail)
         if reason not in _QUIET_WAITS:
-            return _Finding(3, reason, f"container {name} of pod {pod} waits: {detail}")
+            text = f"container {name} of pod {pod} waits ({reason}): {detail}"
+            return _Finding(3, _known(reason, "Starting"), text)
         return None
     if ended is not None:
         if kind == "initContainerStatuses" and ended.get("exitCode") == 0:
@@ -214,16 +267,25 @@ def _crashed(
     code = ended.get("exitCode")
     restarts = int(entry.get("restartCount") or 0)
     said = (ended.get("message") or tail or "").strip()
+    cause = recognise(said)
+    reason, remedy = "CrashLoopBackOff" if restarts else "ContainerFailed", _CRASH_REMEDY
     why = {137: " (killed: out of memory?)", 139: " (segmentation fault)"}.get(code or 0, "")
     if ended.get("reason") == "OOMKilled":
-        why = " (out of memory: give it more, or use a smaller model)"
+        why = " (killed: it needs more memory than its limit)"
+        reason, remedy = "OOMKilled", MEMORY_REMEDY
+    elif cause is not None:
+        why, reason, remedy = f" ({cause.meaning})", cause.code, cause.remedy
     count = "1 restart" if restarts == 1 else f"{restarts} restarts"
     text = f"container {name} of pod {pod} exited with code {code}{why}, {count}"
     if said:
         text = f"{text}. It said last: {_shortened(said)}"
-    failure = Failure(name, _shortened(said) or text, code, ended.get("finishedAt") or "")
-    text = f"{text}. {_CRASH_REMEDY}"
-    return _Finding(2, "CrashLoopBackOff" if restarts else "ContainerFailed", text, failure)
+    failure = Failure(name, _shortened(said) or text, code, ended.get("finishedAt") or "", pod)
+    return _Finding(2, reason, f"{text}. {_AGAIN}{remedy}", failure)
+
+
+def _known(reason: object, otherwise: str) -> str:
+    """Kubernetes' reason where it is one of the closed list."""
+    return str(reason) if reason in REASONS or reason in KUBERNETES else otherwise
 
 
 def _shortened(text: str, limit: int = 600) -> str:
@@ -248,3 +310,15 @@ def crashed_pods(pods: Iterable[Object]) -> list[tuple[str, str, bool]]:
             previous = now is None and state.get("running") is not None
             found.append((metadata(pod)["name"], entry["name"], previous))
     return found
+
+
+def broken_pods(pods: Iterable[Object]) -> int:
+    """How many have a container that ended and is not ready again."""
+    count = 0
+    for pod in pods:
+        for entry in (pod.get("status") or {}).get("containerStatuses") or ():
+            states = (entry.get("state") or {}, entry.get("lastState") or {})
+            if not entry.get("ready") and any(state.get("terminated") for state in states):
+                count += 1
+                break
+    return count

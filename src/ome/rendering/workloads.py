@@ -29,6 +29,8 @@ class State:
     """Reason and message where pods can't even be created."""
     says: tuple[str, str] | None = None
     """Reason and message of the workload itself while it is not available."""
+    overdue: bool = False
+    """It takes longer than the workload was given."""
 
     @property
     def rolling(self) -> bool:
@@ -60,6 +62,7 @@ def _deployment(workload: Object) -> State:
     status, wanted, seen = _numbers(workload)
     enough = condition(workload, "Available") or {}
     refused = condition(workload, "ReplicaFailure") or {}
+    progress = condition(workload, "Progressing") or {}
     return State(
         wanted=wanted,
         available=int(status.get("availableReplicas") or 0),
@@ -70,6 +73,7 @@ def _deployment(workload: Object) -> State:
         refused=(refused.get("reason") or "ReplicaFailure", str(refused.get("message")))
         if refused.get("status") == "True"
         else None,
+        overdue=progress.get("reason") == "ProgressDeadlineExceeded",
     )
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from ome.apimachinery.errors import one_line
+from ome.selection.accelerators import AcceleratorChoice
 from ome.selection.runtimes import Candidate, Selection
+
+_LONGEST_LINE = 2000
 
 
 def summary(selection: Selection) -> str:
@@ -39,7 +43,7 @@ def lines(selection: Selection, *, all_losers: bool = True) -> list[str]:
         text.append(f"nearest miss: {miss.name}. To make it fit: {selection.fix}")
     elif selection.problem is not None and selection.problem.fix:
         text.append(f"what to do: {selection.problem.fix}")
-    return text
+    return [one_line(line, _LONGEST_LINE) for line in text]
 
 
 def _candidate_lines(candidate: Candidate, selection: Selection) -> list[str]:
@@ -65,3 +69,20 @@ def _why_behind(candidate: Candidate, winner: Candidate | None) -> str:
     if winner.distance != candidate.distance:
         return f"the size range of {winner.name} is closer to the model's size"
     return f"{winner.name} comes first by name"
+
+
+def accelerator_lines(component: str, choice: AcceleratorChoice) -> list[str]:
+    """Why a component gets its accelerator class, and why not the others; nothing if none."""
+    if choice.winner is None and choice.problem is None:
+        return []
+    won = f"{choice.name} ({choice.reason})" if choice.winner else "none"
+    text = [f"accelerator of the {component}: {won}"]
+    if choice.memory is not None:
+        text.append(f"  memory: {choice.memory.sentence}")
+    if choice.warning:
+        text.append(f"warning: {choice.warning}")
+    text += [f"  {loser.name}: {'; '.join(loser.reasons)}" for loser in choice.losers]
+    miss = choice.nearest_miss
+    if miss is not None and miss.fix:
+        text.append(f"nearest miss: {miss.name} {miss.fix}")
+    return text

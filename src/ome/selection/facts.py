@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ome.api.constants import E_PROTOCOL_VERSION
 from ome.apimachinery.objects import Object, annotations_of, metadata
 from ome.selection.sizes import parse_parameters
 from ome.selection.versions import Operator, parse
@@ -203,11 +204,20 @@ class Wishes:
         ):
             if holder and holder.get("acceleratorClass"):
                 classes.append((f"{path}.acceleratorClass", holder["acceleratorClass"]))
-        predictor_model = (spec.get("predictor") or {}).get("model") or {}
         return cls(
             namespace=metadata(service).get("namespace") or "default",
             runtime=runtime.get("name") or "",
             runtime_kind=runtime.get("kind") or "",
             accelerator_classes=tuple(classes),
-            protocol=predictor_model.get("protocolVersion") or "",
+            protocol=_protocol(spec),
         )
+
+
+def _protocol(spec: Mapping[str, Any]) -> str:
+    """Of the predictor, or of what a predictor was rewritten to."""
+    predictor = (spec.get("predictor") or {}).get("model") or {}
+    if predictor.get("protocolVersion"):
+        return str(predictor["protocolVersion"])
+    runner = (spec.get("engine") or {}).get("runner") or {}
+    values = {item.get("name"): item.get("value") for item in runner.get("env") or ()}
+    return str(values.get(E_PROTOCOL_VERSION) or "")

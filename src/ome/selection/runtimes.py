@@ -17,6 +17,9 @@ A running service keeps the runtime it has (``SelectionInput.current``) for as l
 runtime fits: installing a better runtime is no reason to restart an engine. The selection says
 which runtime a new service would get.
 
+Where it is known what the model needs (``SelectionInput.memory``), a runtime whose accelerators
+surely can't hold the model doesn't fit either.
+
 A runtime that the service names is judged by the same criteria, except that it needs no
 ``autoSelect``. Its ``kind`` is honoured; where nothing of that kind has the name, the other scope
 is taken and a warning says so (``kind`` is defaulted, so most people never chose it).
@@ -24,7 +27,7 @@ is taken and a warning says so (``kind`` is defaulted, so most people never chos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ome.apimachinery.objects import Object
@@ -46,6 +49,10 @@ class SelectionInput:
     runtimes: Sequence[Runtime | Object]
     current: str = ""
     """The runtime that already serves this service: kept for as long as it fits."""
+    memory: Callable[[Runtime, Entry | None], Reason | None] | None = None
+    """Why the accelerators of a runtime (with its matching entry) surely can't hold the model.
+    Asked of runtimes that fit in everything else.
+    Not asked of a runtime that the service names, nor of the one that serves already."""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +73,8 @@ class Candidate:
     _entry_failed: int
     _model: Model = field(repr=False)
     _wishes: Wishes = field(repr=False)
+    short: Reason | None = None
+    """Its accelerators can't hold the model."""
 
     @property
     def name(self) -> str:
@@ -74,14 +83,15 @@ class Candidate:
     @property
     def failing(self) -> int:
         """How many criteria fail."""
-        return self._failed.bit_count() + self._entry_failed.bit_count()
+        short = self.short is not None
+        return self._failed.bit_count() + self._entry_failed.bit_count() + short
 
     @property
     def reasons(self) -> list[Reason]:
         """Everything that speaks against this runtime, most telling first."""
         if self.fits:
             return []
-        found: list[Reason] = []
+        found: list[Reason] = [self.short] if self.short is not None else []
         if self.entry is not None:
             found += criteria.entry_reasons(self.entry, self._model, self._entry_failed)
         at_runtime = self._failed
@@ -152,7 +162,7 @@ def select_runtime(given: SelectionInput) -> Selection:
         return _named(wishes, given.model, runtimes)
     if given.model is None:
         return Selection(None, [], False, _no_model())
-    return _automatic(wishes, Model.of(given.model), runtimes, given.current)
+    return _automatic(wishes, Model.of(given.model), runtimes, given)
 
 
 def _no_model() -> Reason:
@@ -164,8 +174,16 @@ def _no_model() -> Reason:
     )
 
 
-def _automatic(wishes: Wishes, model: Model, runtimes: list[Runtime], current: str) -> Selection:
+def _automatic(
+    wishes: Wishes, model: Model, runtimes: list[Runtime], given: SelectionInput
+) -> Selection:
+    current = given.current
     judged = [_judge(runtime, model, wishes, explicit=False) for runtime in runtimes]
+    if given.memory is not None:
+        for candidate in judged:
+            if candidate.fits and candidate.name != current:
+                candidate.short = given.memory(candidate.runtime, candidate.entry)
+                candidate.fits = candidate.short is None
     fitting = sorted((c for c in judged if c.fits), key=lambda c: _rank(c, model))
     missing = sorted((c for c in judged if not c.fits), key=_nearness)
     candidates = fitting + missing

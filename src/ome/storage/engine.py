@@ -18,7 +18,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +134,7 @@ class Engine:
         finally:
             for job in jobs:
                 _close(job)
-        return [
-            FileEntry(j.entry.path, j.entry.size, j.digest, j.entry.git_sha1, j.entry.version)
-            for j in jobs
-        ]
+        return [replace(job.entry, sha256=job.digest) for job in jobs]
 
     def _prepare(self) -> list[_Job]:
         """Give every file its full size, so that a full disk shows now and not later."""

@@ -11,6 +11,7 @@ whatever comes from outside goes through :func:`redact` first::
     ├── DestinationOccupied    ├── ToolMissing           ├── NotEnoughDisk    (retryable)
     └── RangeNotSupported      └── UnsuitablePackage     ├── CorruptDownload  (retryable)
                                                          ├── SourceChanged    (retryable)
+                                                         ├── ClockSkew        (retryable)
                                                          └── Busy             (retryable)
 """
 
@@ -104,6 +105,11 @@ class CorruptDownload(StorageError):  # noqa: N818
 
 class SourceChanged(StorageError):  # noqa: N818
     reason = "SourceChanged"
+    retryable = True
+
+
+class ClockSkew(StorageError):  # noqa: N818
+    reason = "ClockSkew"
     retryable = True
 
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from ome.storage.credentials import Secrets
 from ome.storage.errors import (
     AccessDenied,
     Gated,
@@ -216,7 +217,8 @@ def open_hub(spec: SourceSpec) -> HubSource:
     wrote the model chose gets the model's own token only, never this machine's.
     """
     chosen = spec.parameters.get("endpoint", "")
-    token = spec.credentials.get("token") or ("" if chosen else os.environ.get("HF_TOKEN"))
+    own = Secrets(spec.credentials).first("token", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+    token = own or ("" if chosen else os.environ.get("HF_TOKEN"))
     return HubSource(
         spec.uri,
         spec.container,

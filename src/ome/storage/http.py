@@ -8,15 +8,17 @@ anew. Credentials go to the host they are meant for and to no other.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 
 import aiohttp
 from yarl import URL
 
 from ome.storage.errors import (
     AccessDenied,
+    ClockSkew,
     RangeNotSupported,
     RateLimited,
     ServerFailed,
@@ -27,10 +29,12 @@ from ome.storage.errors import (
     redact,
 )
 
+Authorize = Callable[[URL], Awaitable[Mapping[str, str]]]
 ErrorFor = Callable[[int, Mapping[str, str]], StorageError | None]
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 6
+_MOST_SKEW = 240
 _PIECE = 256 * 1024
 
 
@@ -53,21 +57,33 @@ class RangeReader:
         session: aiohttp.ClientSession,
         *,
         headers: Mapping[str, str] | None = None,
+        authorize: Authorize | None = None,
         explain: ErrorFor = lambda _status, _headers: None,
     ) -> None:
         self._session = session
+        self._authorize = authorize
         self._headers = dict(headers or {})
         self._explain = explain
         self._located: dict[str, URL] = {}
 
     async def read(
-        self, url: str, start: int, end: int, *, size: int, name: str
+        self,
+        url: str,
+        start: int,
+        end: int,
+        *,
+        size: int,
+        name: str,
+        extra: Mapping[str, str] = MappingProxyType({}),
     ) -> AsyncIterator[bytes]:
-        """Bytes ``start`` to ``end`` of the file ``name`` with ``size`` bytes at ``url``."""
+        """Bytes ``start`` to ``end`` of the file ``name`` with ``size`` bytes at ``url``.
+
+        ``url`` is taken as encoded. ``extra`` headers go to every host that is asked.
+        """
         if end <= start:
             return
         try:
-            response = await self._open(url, start, end)
+            response = await self._open(url, {**extra, "Range": f"bytes={start}-{end - 1}"})
             try:
                 self._check(response, start, end, size, name)
                 async for piece in response.content.iter_chunked(_PIECE):
@@ -77,18 +93,18 @@ class RangeReader:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unreachable(url, error) from error
 
-    async def _open(self, url: str, start: int, end: int) -> aiohttp.ClientResponse:
+    async def _open(self, url: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         known = self._located.get(url)
         if known is not None:
-            response = await self._get(known, start, end, secret=False)
+            response = await self._get(known, headers, secret=False)
             if response.status in (200, 206, 416, 429) or response.status >= 500:
                 return response
             response.close()
             del self._located[url]  # the signed URL has expired
-        origin = at = URL(url)
+        origin = at = URL(url, encoded=True)
         for _ in range(_MOST_REDIRECTS):
             same = at.origin() == origin.origin()
-            response = await self._get(at, start, end, secret=same)
+            response = await self._get(at, headers, secret=same)
             if response.status not in _REDIRECTS:
                 if not same and response.status in (200, 206):
                     self._located[url] = at
@@ -105,10 +121,13 @@ class RangeReader:
             remedy="check the endpoint",
         )
 
-    async def _get(self, url: URL, start: int, end: int, *, secret: bool) -> aiohttp.ClientResponse:
+    async def _get(
+        self, url: URL, extra: Mapping[str, str], *, secret: bool
+    ) -> aiohttp.ClientResponse:
         headers = dict(self._headers) if secret else {}
-        headers["Range"] = f"bytes={start}-{end - 1}"
-        headers["Accept-Encoding"] = "identity"
+        if secret and self._authorize is not None:
+            headers |= await self._authorize(url)
+        headers |= {**extra, "Accept-Encoding": "identity"}
         return await self._session.get(url, headers=headers, allow_redirects=False)
 
     def _check(
@@ -126,6 +145,8 @@ class RangeReader:
             if start == 0 and end == size:
                 return
             raise RangeNotSupported(f"{response.url.host} does not answer with parts of files")
+        if response.status == 412:
+            raise _changed(name, "another version is there now")
         if response.status == 416:
             raise _changed(name, f"it is shorter than the {size} bytes that were listed")
         raise self.error(response.status, response.headers, response.url.host or "", name)
@@ -170,6 +191,22 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def clock_skew(headers: Mapping[str, str], who: str) -> ClockSkew | None:
+    """After a refusal: whether this machine's clock explains it. Signatures hold five minutes."""
+    try:
+        theirs = parsedate_to_datetime(headers.get("Date") or "")
+        apart = (datetime.now(UTC) - theirs).total_seconds()
+    except (ValueError, TypeError):
+        return None
+    if abs(apart) < _MOST_SKEW:
+        return None
+    return ClockSkew(
+        f"{who} refuses requests because this machine's clock is {abs(apart) / 60:.0f} minutes "
+        + ("ahead" if apart > 0 else "behind"),
+        remedy="set the clock (NTP); OME tries again by itself",
+    )
 
 
 def unreachable(url: str, error: BaseException) -> Unreachable:

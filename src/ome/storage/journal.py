@@ -36,7 +36,7 @@ def identity(uri: str, revision: str, files: Sequence[FileEntry]) -> dict[str, A
         "version": _VERSION,
         "uri": uri,
         "revision": revision,
-        "files": [[f.path, f.size, f.sha256, f.git_sha1, f.version] for f in files],
+        "files": [[f.path, f.size, f.sha256, f.git_sha1, f.version, f.md5] for f in files],
     }
 
 

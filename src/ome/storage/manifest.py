@@ -56,9 +56,16 @@ class Manifest:
 def read(folder: Path) -> Manifest | None:
     """The folder's manifest; None where there is none, or none that can be understood."""
     try:
-        data = json.loads((folder / MANIFEST_NAME).read_bytes())
+        return parse(json.loads((folder / MANIFEST_NAME).read_bytes()))
+    except (OSError, ValueError):
+        return None
+
+
+def parse(data: Any) -> Manifest:
+    """A manifest from its JSON. Raises ``ValueError`` for what is none."""
+    try:
         if data["version"] != _VERSION:
-            return None
+            raise ValueError(f"version {data['version']!r}")
         files = tuple(
             FileEntry(f["path"], int(f["size"]), f.get("sha256", ""), f.get("gitSha1", ""))
             for f in data["files"]
@@ -66,8 +73,8 @@ def read(folder: Path) -> Manifest | None:
         source = data["source"]
         selection = (tuple(data.get("include", ())), tuple(data.get("exclude", ())))
         return Manifest(source["uri"], source["revision"], files, selection)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no {error}") from error
 
 
 def write(folder: Path, manifest: Manifest) -> None:

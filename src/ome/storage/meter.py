@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Phase = Literal["scanning", "downloading", "finalizing"]
+Phase = Literal["scanning", "downloading", "finalizing", "verifying"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class SourceSpec:
     region: str = ""
     account: str = ""
     namespace: str = ""
+    mounted: str = ""
+    """Where a claim is mounted on this machine; said by the caller, never by a model."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -42,7 +44,9 @@ class SourceSpec:
 class FileEntry:
     """One file of a source. ``path`` is relative, with forward slashes. An empty hash is unknown.
 
-    ``git_sha1`` is git's hash of the blob, which hubs give for small files instead of a sha256.
+    ``git_sha1`` is git's hash of the blob, which hubs give for small files instead of a sha256;
+    ``md5`` (in hex) what object storages know. The strongest one that is known is not enough: all
+    that are given are checked.
     ``version`` is whatever lets the source notice that the file changed (an ETag for example).
     """
 
@@ -51,6 +55,7 @@ class FileEntry:
     sha256: str = ""
     git_sha1: str = ""
     version: str = ""
+    md5: str = ""
 
 
 @runtime_checkable

@@ -30,6 +30,7 @@ class Verifier:
         self._git = hashlib.sha1(usedforsecurity=False) if entry.git_sha1 else None
         if self._git is not None:
             self._git.update(b"blob %d\0" % entry.size)
+        self._md5 = hashlib.md5(usedforsecurity=False) if entry.md5 else None
         self._hashed = 0
 
     @property
@@ -51,6 +52,8 @@ class Verifier:
             raise _corrupt(
                 self._entry.path, "git hash", self._entry.git_sha1, self._git.hexdigest()
             )
+        if self._md5 is not None and self._md5.hexdigest() != self._entry.md5.lower():
+            raise _corrupt(self._entry.path, "md5", self._entry.md5, self._md5.hexdigest())
         return digest
 
     def _hash(self, available: int) -> None:
@@ -68,6 +71,8 @@ class Verifier:
                 self._sha256.update(piece)
                 if self._git is not None:
                     self._git.update(piece)
+                if self._md5 is not None:
+                    self._md5.update(piece)
                 self._hashed += len(piece)
         finally:
             os.close(descriptor)

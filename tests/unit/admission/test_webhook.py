@@ -173,7 +173,7 @@ async def test_warnings_are_single_lines(api: Api) -> None:
     waiting = service(model="not\nyet")
     response = await api.ask(SERVICE, waiting)
     assert response["allowed"] is True
-    assert any("not yet does not exist yet" in text for text in response["warnings"])
+    assert any("not\\nyet does not exist yet" in text for text in response["warnings"])
     assert not any("\n" in text for text in response["warnings"])
 
 

@@ -130,11 +130,13 @@ def test_what_can_pass_is_tried_again_with_growing_pauses(tmp_path: Path) -> Non
     assert kept.due_in(kept.add(target, asked, "")) == pytest.approx(2000)
 
 
-def test_what_needs_a_hand_waits_for_a_new_spec(tmp_path: Path) -> None:
+def test_what_needs_a_hand_waits_for_a_new_spec_or_for_a_slow_look(tmp_path: Path) -> None:
     paths = PathMap({"/raid/models": tmp_path})
     kept = failures([0.0])
     first = target_of(model(), paths)
-    assert kept.due_in(kept.add(first, Failure("NotFound", "m"), "")) is None
+    waits = [kept.due_in(kept.add(first, Failure("NotFound", "m"), "")) or 0 for _ in range(9)]
+    assert 150 <= waits[0] <= 300
+    assert 1800 <= waits[-1] <= 3600
     changed = model(storageUri="hf://org/right")
     assert kept.get(target_of(changed, paths)) is None
     assert kept.get(first) is not None

@@ -80,7 +80,7 @@ def test_the_home_of_one_machine() -> None:
         ("ingress", '{"urlScheme": "ftp"}', "urlScheme", "https"),
         ("ingress", '{"domainTemplate": "{{ .Name"}', "domainTemplate", "not closed"),
         ("ingress", '{"pathTemplate": "/x"}', "ingressDomain", "pathTemplate"),
-        ("ingress", '{"omeIngressGateway": "gw"}', "omeIngressGateway", "namespace/name"),
+        ("ingress", '{"omeIngressGateway": "a/b/c"}', "omeIngressGateway", "namespace/name"),
         ("ingress", '{"ingresDomain": "x"}', "ingresDomain", "did you mean ingressDomain?"),
         ("readiness", '{"probe": "maybe"}', "probe", "completion"),
         ("readiness", '{"timeoutSeconds": 0}', "timeoutSeconds", "at least 1"),

@@ -30,6 +30,8 @@ NESTED = b'{"a":' * 5000 + b"1" + b"}" * 5000
         (b'{"a":' * 200 + b"1" + b"}" * 200, "application/json", 400, "nested more than 128"),
         (b"a: [", "application/yaml", 400, "not valid YAML"),
         (b"a: &x [1]\nb: *x", "application/yaml", 400, "aliases"),
+        (b"[" * 1_000_000, "application/yaml", 400, "nested more than 128"),
+        (b"a:\n  " + b"- " * 1_000_000, "application/yaml", 400, "nested more than 128"),
         (b"a: !!python/object:os.system x", "application/yaml", 400, "not valid YAML"),
         (b"? [a]\n: b", "application/yaml", 400, "YAML"),
         (b"a: .inf", "application/yaml", 400, "JSON can't carry"),

@@ -52,7 +52,7 @@ def test_every_command_explains_itself(ome: Ome, name: str) -> None:
         ("get", 1, "OME is not running. Start it with 'ome up'"),
         ("get nonsense", 1, "OME is not running"),
         ("delete isvc", 2, "error: what is to be deleted?"),
-        ("validate -f /nowhere.yaml", 1, "error: /nowhere.yaml: there is no such file or folder"),
+        ("validate -f /nowhere.yaml", 2, "error: /nowhere.yaml: there is no such file or folder"),
         ("kubeconfig", 1, "there is no kubeconfig yet. 'ome up' makes it"),
     ],
 )
@@ -203,7 +203,7 @@ def test_explain_and_plan_take_a_file_or_the_name_of_a_service(ome: Ome, server:
         explained = ome("explain", *line.split())
         assert explained.status == 0, (line, explained)
         assert "ClusterServingRuntime llama-cpp" in explained.out, line
-        planned = ome("plan", *line.split())
+        planned = ome("plan", *line.split(), "-o", "yaml")
         assert planned.status == 0, (line, planned)
         assert "kind: Deployment\n" in planned.out, line
     assert "either a file (-f FILE) or the name" in ome("explain").err

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.conftest import Ome
+from tests.unit.cli.conftest import Ome, Server
 
+from ome.apimachinery.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, LEASES
 from ome.cli import doctor
 from ome.cli.doctor import Finding, State
 from ome.cli.home import Home
@@ -157,3 +158,77 @@ def test_a_container_runtime_counts_only_if_it_answers(
     finding = doctor.check_containers(home)
     assert finding.state is state
     assert "podman" in finding.found
+
+
+def cluster_findings(ome: Ome, home: Home) -> dict[str, dict[str, str]]:
+    """The checks of a cluster, against the API server of the home."""
+    from ome.cli import clusterdoctor
+    from ome.cli.api import Api, LocalTransport
+
+    api = Api(LocalTransport(home.socket), "default", local=True)
+    try:
+        return {f.check: f.as_dict() for f in clusterdoctor.examine(api, "ome")}
+    finally:
+        api.close()
+
+
+def config_map(**data: str) -> dict[str, object]:
+    meta = {"name": "inferenceservice-config", "namespace": "ome"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+
+
+def test_a_cluster_without_an_operator_is_told_what_is_missing(
+    ome: Ome, home: Home, server: Server
+) -> None:
+    found = cluster_findings(ome, home)
+    assert found["API server"]["state"] == "ok"
+    assert found["CRDs"]["state"] != "problem", found["CRDs"]
+    assert found["operator"]["state"] == "problem"
+    assert "no operator has ever led in namespace ome" in found["operator"]["found"]
+    assert "MutatingWebhookConfiguration" in found["webhooks"]["found"]
+    assert found["configuration"]["state"] == "note"
+    assert "KEDA" in found["other projects"]["found"]
+
+
+def test_a_leader_that_went_silent_is_a_problem(ome: Ome, home: Home, server: Server) -> None:
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "ome-controller-manager-leader-lock", "namespace": "ome"},
+        "spec": {
+            "holderIdentity": "somebody",
+            "leaseDurationSeconds": 15,
+            "renewTime": "2020-01-01T00:00:00.000000Z",
+        },
+    }
+    server.create(LEASES, lease)
+    found = cluster_findings(ome, home)["operator"]
+    assert found["state"] == "problem"
+    assert "somebody led and was last heard of" in found["found"]
+    assert "logs deployment/ome-controller-manager" in found["remedy"]
+
+
+def test_a_value_of_the_configuration_that_does_not_count_is_named(
+    ome: Ome, home: Home, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server.create(CONFIG_MAPS, config_map(ingress='{"urlScheme": "ftp"}', deploy="{"))
+    found = cluster_findings(ome, home)["configuration"]
+    assert found["state"] == "problem"
+    assert "data[ingress].urlScheme: 'ftp' is not supported" in found["found"]
+    assert "data[deploy]: is not JSON" in found["found"]
+    assert found["remedy"] == "kubectl -n ome edit configmap inferenceservice-config"
+    # On one machine the same is among the findings of the machine.
+    no_index(monkeypatch, tmp_path)
+    answer = ome("doctor", "-o", "json")
+    assert answer.status == 1
+    mine = {f["check"]: f for f in json.loads(answer.out)}["configuration"]
+    assert "urlScheme" in mine["found"]
+
+
+def test_a_crd_of_another_version_is_noted(ome: Ome, home: Home, server: Server) -> None:
+    labels = {"metadata": {"labels": {"app.kubernetes.io/version": "0.0.1"}}}
+    server.patch(CUSTOM_RESOURCE_DEFINITIONS, "basemodels.ome.io", labels)
+    found = cluster_findings(ome, home)["CRDs"]
+    assert found["state"] == "note"
+    assert "0.0.1" in found["found"]
+    assert "ome crds" in found["remedy"]

@@ -113,5 +113,5 @@ def test_a_missing_file_and_an_empty_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(CliError, match=r"no \.yaml, \.yml or \.json file in this folder"):
         manifests.read([str(tmp_path)])
     (tmp_path / "latin.yaml").write_bytes(b"a: \xe9")
-    with pytest.raises(CliError, match=r"latin\.yaml: not UTF-8 text"):
+    with pytest.raises(CliError, match=r"latin\.yaml:1: not UTF-8 text"):
         manifests.read([str(tmp_path / "latin.yaml")])

@@ -12,9 +12,9 @@ from tests.unit.rendering.modes import gpu_runtime, live, made, settings
 from ome.api import external as x
 from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Resource
-from ome.rendering import Observed, Rendered
+from ome.rendering import Capabilities, Observed, Rendered
 from ome.rendering import ingress as ingress_rules
-from ome.rendering.status import StatusInput, build
+from ome.rendering.status import StatusInput, StatusResult, build
 from ome.rendering.workloads import clusters, read
 
 Object = dict[str, Any]
@@ -230,3 +230,49 @@ def test_knative_conditions_go_with_knative() -> None:
     after = status(later, plain, live(plain))
     types = {item["type"] for item in after["conditions"]}
     assert not {"EngineRouteReady", "RoutesReady", "LatestDeploymentReady"} & types
+
+
+# --- nothing runs while nobody asks ---------------------------------------------------------------
+
+
+def zero_status(replicas: int, before: Object | None = None) -> StatusResult:
+    subject = service(engine={"minReplicas": 0})
+    subject["metadata"]["generation"] = 1
+    subject["status"] = before or {}
+    rendered = made(subject, capabilities=Capabilities())  # no Knative
+    observed = live(rendered, status={r.DEPLOYMENTS: UP if replicas else {}})
+    for deployment in observed.of(r.DEPLOYMENTS).values():
+        deployment["spec"]["replicas"] = replicas
+    return build(
+        StatusInput(
+            subject,
+            NOW,
+            rendered,
+            observed=observed,
+            answer_required=True,
+            ingress=ingress_rules.resolve(settings().ingress, subject),
+        )
+    )
+
+
+def test_a_service_at_zero_is_ready_and_nobody_asks_it_for_an_answer() -> None:
+    found = zero_status(0)
+    ready = entry(found.status, "Ready")
+    assert (ready["status"], ready["reason"]) == ("True", "ScaledToZero")
+    assert "a request starts it" in ready["message"]
+    assert entry(found.status, "Answers")["reason"] == "ScaledToZero"
+    assert found.version == ""
+
+
+def test_a_service_that_is_woken_is_asked_once() -> None:
+    up = zero_status(1, zero_status(0).status)
+    assert entry(up.status, "Ready")["reason"] == "Serving"
+    assert up.version
+
+
+def test_a_service_that_gave_no_answer_is_not_ready_at_zero_either() -> None:
+    before = zero_status(0).status
+    answers = entry(before, "Answers")
+    answers.update(status="False", reason="NoAnswer", message="it said nothing")
+    ready = entry(zero_status(0, before).status, "Ready")
+    assert (ready["status"], ready["message"]) == ("False", "it said nothing")

@@ -48,7 +48,7 @@ def test_enough_replicas_is_true_and_says_how_many() -> None:
 def test_a_roll_stays_true_and_names_what_holds_it_up() -> None:
     live = deployment(available=1, updated=1, total=2)
     found = verdict(live, pod(waiting("ImagePullBackOff", "no such image")), pod(running, "old"))
-    assert (found.status, found.reason, found.rolling) == ("True", "RollingUpdate", True)
+    assert (found.status, found.reason, found.rolling) == ("True", "UpdateFailing", True)
     assert "no such image" in found.message
 
 
@@ -58,9 +58,13 @@ def test_zero_replicas_wait_for_a_request() -> None:
 
 def test_an_exit_is_told_with_code_count_and_last_words() -> None:
     found = verdict(deployment(), pod(crashing(137, "")), p="CUDA error\nout of memory\n")
-    assert found.reason == "CrashLoopBackOff"
-    assert "exited with code 137 (killed: out of memory?), 3 restarts" in found.message
+    assert found.reason == "GpuOutOfMemory"
+    assert "exited with code 137 (the GPU's memory is too small" in found.message
+    assert "3 restarts" in found.message
     assert "CUDA error | out of memory" in found.message
+    unknown = verdict(deployment(), pod(crashing(137, "")), p="bye\n")
+    assert unknown.reason == "CrashLoopBackOff"
+    assert "exited with code 137 (killed: out of memory?), 3 restarts" in unknown.message
     assert found.failure.exit_code == 137
 
 

@@ -135,5 +135,5 @@ async def test_a_full_disk_shows_when_the_size_is_known(
 
 
 def test_an_unknown_vendor_says_how_to_add_it() -> None:
-    with pytest.raises(errors.UnsupportedScheme, match=r"ome\.storage_vendors"):
+    with pytest.raises(errors.UnsupportedScheme, match=r"ome\.storage"):
         open_source(SourceSpec("vendor", "vendor://acme/x/y", "acme", "x/y"))

@@ -59,14 +59,14 @@ def _describe(api: Api, output: Output, resource: Resource, obj: Object) -> None
         pairs = meta.get(label) or {}
         shown = [f"{k}={v}" for k, v in sorted(pairs.items()) if len(str(v)) < 200]
         facts.append((label.capitalize(), "\n".join(shown)))
-    _facts(output, facts)
-    _conditions(output, obj)
+    print_facts(output, facts)
+    print_conditions(output, obj)
     if resource == ours.INFERENCE_SERVICES:
         _pods(api, output, obj)
     _section(output, "Spec", obj.get("spec"))
     if resource not in ours.ALL:
         _section(output, "Status", obj.get("status"))
-    _events(api, output, obj)
+    print_events(api, output, obj)
 
 
 def _service_facts(api: Api, obj: Object) -> list[tuple[str, str]]:
@@ -85,14 +85,14 @@ def _service_facts(api: Api, obj: Object) -> list[tuple[str, str]]:
     ]
 
 
-def _facts(output: Output, facts: list[tuple[str, str]]) -> None:
+def print_facts(output: Output, facts: list[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in facts) + 1
     for name, value in facts:
         for index, line in enumerate(value.splitlines() or ["-"]):
             output.print(f"  {'' if index else name + ':':<{width}} {line}")
 
 
-def _conditions(output: Output, obj: Object) -> None:
+def print_conditions(output: Output, obj: Object) -> None:
     conditions = (obj.get("status") or {}).get("conditions") or []
     if not conditions:
         return
@@ -164,7 +164,7 @@ def _section(output: Output, title: str, value: object) -> None:
             output.print(f"  {line}")
 
 
-def _events(api: Api, output: Output, obj: Object) -> None:
+def print_events(api: Api, output: Output, obj: Object) -> None:
     namespace = obj["metadata"].get("namespace") or "default"
     found = api.list(EVENTS, namespace, fields=f"involvedObject.uid={uid_of(obj)}")
     output.print(output.paint("Events", "bold"))

@@ -38,6 +38,8 @@ def command(context: Context, names: tuple[str, ...], files: tuple[str, ...]) ->
         lines = []
         if decision.selection is not None:
             lines = explain.lines(decision.selection)
+        for component, choice in sorted(decision.accelerators.items()):
+            lines += explain.accelerator_lines(component, choice)
         if decision.problem is not None:
             hopeless = True
             if not _told(decision):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ome.cli import frugal
 from ome.cli.errors import CliError
 from ome.cli.home import Home
 from ome.cli.output import Output
@@ -56,6 +57,7 @@ def command(
     if detach:
         start_detached(home, context.output, port=port, gateway_port=gateway_port)
         return
+    frugal.begin_again()
     _foreground(home, context.output, port or 0, gateway_port or 0, ready_fd)
 
 
@@ -77,7 +79,7 @@ def start_detached(
             stderr=log,
             pass_fds=(writer,),
             start_new_session=True,
-            env={**os.environ, "MALLOC_ARENA_MAX": "1"},
+            env=frugal.environment(),
         )
     os.close(writer)
     try:
@@ -125,7 +127,6 @@ def say_addresses(state: dict[str, object], output: Output) -> None:
 def _foreground(
     home: Home, output: Output, port: int, gateway_port: int, ready_fd: int | None
 ) -> None:
-    os.environ.setdefault("MALLOC_ARENA_MAX", "1")
     output.status("starting OME …")
     home.make()
     _log_to(home.log, also_stderr=False)

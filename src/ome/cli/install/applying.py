@@ -110,8 +110,9 @@ async def _no_other(client: Client, name: str) -> None:
 async def _apply(client: Client, obj: Object, say: Say) -> None:
     resource = resource_of(obj)
     force = resource != r.CONFIG_MAPS
+    before = await _version(client, resource, obj)
     try:
-        await client.apply(resource, obj, field_manager=MANAGER, force=force)
+        after = await client.apply(resource, obj, field_manager=MANAGER, force=force)
     except Conflict as conflict:
         fields = ", ".join(cause.path for cause in conflict.causes)
         say(f"left {title(obj)} as somebody else has changed it ({fields})")
@@ -124,7 +125,18 @@ async def _apply(client: Client, obj: Object, say: Say) -> None:
         ) from error
     except StatusError as error:
         raise from_status(error, "can't be applied", title(obj)) from error
-    say(f"applied {title(obj)}")
+    same = metadata(after).get("resourceVersion") == before
+    say(f"unchanged: {title(obj)}" if same else f"applied {title(obj)}")
+
+
+async def _version(client: Client, resource: Resource, obj: Object) -> str:
+    """Which version of the object is there; empty where none is."""
+    meta = metadata(obj)
+    try:
+        found = await client.get(resource, meta["name"], meta.get("namespace", ""))
+    except StatusError:
+        return ""  # what is wrong comes out when it is applied
+    return str(metadata(found).get("resourceVersion") or "")
 
 
 async def _established(client: Client, name: str) -> None:

@@ -42,7 +42,7 @@ class Rule:
 _OME: Final = "ome.io"
 _RBAC: Final = "rbac.authorization.k8s.io"
 _ADMISSION: Final = "admissionregistration.k8s.io"
-_MODELS: Final = ("basemodels", "clusterbasemodels")
+_MODELS: Final = ("basemodels", "clusterbasemodels", "finetunedweights")
 _CONFIGURATIONS: Final = configuration_names()
 
 OPERATOR_CLUSTER: Final = (
@@ -69,7 +69,7 @@ OPERATOR_CLUSTER: Final = (
     Rule(
         "what services are chosen from and checked against",
         _OME,
-        ("servingruntimes", "clusterservingruntimes", "acceleratorclasses", "finetunedweights"),
+        ("servingruntimes", "clusterservingruntimes", "acceleratorclasses"),
         READ,
     ),
     Rule("children: the workload", "apps", ("deployments",), CHILD),
@@ -175,6 +175,7 @@ OPERATOR_OWN: Final = (
 )
 AGENT_CLUSTER: Final = (
     Rule("which models there are", _OME, _MODELS, READ),
+    Rule("which models services wait for", _OME, ("inferenceservices",), ("list",)),
     Rule(
         "this node's labels, and saying on them which models it has",
         "",

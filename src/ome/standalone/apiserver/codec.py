@@ -148,7 +148,7 @@ def _check_depth(value: Any) -> None:
 def _decode_yaml(data: bytes) -> Any:
     from ome.standalone.apiserver import yamlbody  # late: PyYAML costs memory, kubectl sends JSON
 
-    return yamlbody.decode(data)
+    return yamlbody.decode(data, MAX_DEPTH)
 
 
 def _sentence(error: BaseException) -> str:

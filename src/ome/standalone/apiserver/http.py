@@ -29,7 +29,9 @@ def respond(
 
 def warning_header(text: str) -> str:
     """RFC 7234 form of a warning; characters that a header can't carry are replaced."""
-    plain = text.encode("ascii", "replace").decode().replace("\\", "\\\\").replace('"', '\\"')
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    plain = printable.encode("ascii", "replace").decode()
+    plain = plain.replace("\\", "\\\\").replace('"', '\\"')
     return f'299 - "{" ".join(plain.split())[:2000]}"'
 
 

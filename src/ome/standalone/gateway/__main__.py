@@ -23,6 +23,7 @@ from ome.standalone.gateway.routes import Endpoint, RouteTable
 from ome.standalone.gateway.server import Gateway
 from ome.standalone.gateway.upstream import Upstream
 from ome.standalone.gateway.watch import Watcher
+from ome.standalone.gateway.zero import IDLE_SECONDS, WAKE_SECONDS, Zero
 
 DRAIN_SECONDS = 20.0
 
@@ -35,6 +36,18 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ome-gateway", description=__doc__, allow_abbrev=False)
     parser.add_argument("--api-socket", type=Path, required=True, help="the API server's socket")
     parser.add_argument("--listen", default="127.0.0.1:11435", metavar="HOST:PORT")
+    parser.add_argument(
+        "--idle-seconds",
+        type=float,
+        default=IDLE_SECONDS,
+        help="how long services with minReplicas 0 stay up without a request",
+    )
+    parser.add_argument(
+        "--wake-seconds",
+        type=float,
+        default=WAKE_SECONDS,
+        help="how long a request waits for such a service to start",
+    )
     parser.add_argument("--api-key-file", type=Path, help="ask for one of the keys in this file")
     return parser.parse_args(argv)
 
@@ -46,7 +59,14 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-async def serve(api_socket: Path, host: str, port: int, guard: Guard) -> None:
+async def serve(
+    api_socket: Path,
+    host: str,
+    port: int,
+    guard: Guard,
+    idle_seconds: float = IDLE_SECONDS,
+    wake_seconds: float = WAKE_SECONDS,
+) -> None:
     """Runs until SIGTERM or SIGINT, then lets running answers finish for a while."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -57,11 +77,14 @@ async def serve(api_socket: Path, host: str, port: int, guard: Guard) -> None:
     balancer = Balancer(time.monotonic)
     upstream = Upstream(balancer)
 
-    def known(endpoints: Collection[Endpoint]) -> None:
-        balancer.forget_all_but(endpoints)
-        upstream.forget_all_but(endpoints)
-
     async with Client.unix(api_socket) as client:
+        zero = Zero(client, table, time.monotonic, idle_seconds, wake_seconds)
+
+        def known(endpoints: Collection[Endpoint]) -> None:
+            balancer.forget_all_but(endpoints)
+            upstream.forget_all_but(endpoints)
+            zero.changed()
+
         watcher = Watcher(client, table, known)
         gateway = Gateway(
             table,
@@ -70,6 +93,7 @@ async def serve(api_socket: Path, host: str, port: int, guard: Guard) -> None:
             Metrics(),
             synced=lambda: watcher.synced,
             instance=str(api_socket),
+            zero=zero,
         )
         runner = web.ServerRunner(
             web.Server(gateway.handle, handler_cancellation=True, access_log=None),
@@ -84,6 +108,7 @@ async def serve(api_socket: Path, host: str, port: int, guard: Guard) -> None:
             raise StartError(_port_error(host, port, error)) from error
         logging.info("listening on http://%s:%d", host, port)
         watching = asyncio.create_task(watcher.run())
+        letting_go = asyncio.create_task(zero.run())
         gc.collect()
         gc.freeze()
         stopped = asyncio.create_task(stop.wait())
@@ -92,6 +117,7 @@ async def serve(api_socket: Path, host: str, port: int, guard: Guard) -> None:
             stopped.cancel()
         else:
             watching.cancel()
+        letting_go.cancel()
         await runner.cleanup()
         await upstream.close()
         with contextlib.suppress(asyncio.CancelledError):
@@ -118,7 +144,7 @@ def main(argv: list[str] | None = None) -> int:
                 f"line), or listen on 127.0.0.1"
             )
         guard = Guard(args.api_key_file)
-        asyncio.run(serve(args.api_socket, host, port, guard))
+        asyncio.run(serve(args.api_socket, host, port, guard, args.idle_seconds, args.wake_seconds))
     except (StartError, ValueError, OSError) as error:
         print(f"error: gateway: {error}", file=sys.stderr)  # noqa: T201
         return 1

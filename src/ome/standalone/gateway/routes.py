@@ -3,19 +3,42 @@
 A service's id is its name where it lives in namespace ``default``, otherwise
 ``<namespace>/<name>``; the full form is understood everywhere. The name of the model it serves is
 an alias as long as one service alone serves that model.
+
+While a component has a canary, its share of the requests goes to the canary's own Service, as the
+operator writes it into ``status.components.<component>.traffic``. Where one of the two has no
+replica that takes requests, the other gets all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ome.api.constants import ENGINE, ROUTER
+from ome.api.constants import (
+    A_AUTOSCALER_CLASS,
+    A_SCALE_FROM_ZERO_TIMEOUT,
+    A_SCALE_TO_ZERO_AFTER,
+    AUTOSCALER_EXTERNAL,
+    COMPONENTS,
+    ENGINE,
+    ROUTER,
+)
 from ome.api.names import component_service_name, truncate_dns
-from ome.apimachinery.objects import Key, condition, is_deleting, key_of, labels_of, metadata
+from ome.apimachinery.objects import (
+    Key,
+    annotations_of,
+    condition,
+    is_deleting,
+    key_of,
+    labels_of,
+    metadata,
+)
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|)")
+_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +70,14 @@ class Service:
     why: str
     created: str
     backends: tuple[str, ...]
+    canary: str = ""
+    """The Kubernetes Service of the new version; empty without one."""
+    canary_percent: int = 0
+    from_zero: tuple[str, ...] = ()
+    """Components that may have no replica while nobody asks."""
+    idle_seconds: float | None = None
+    wake_seconds: float | None = None
+    """What the service itself says about how long to stay, and how long to wait."""
 
     @property
     def id(self) -> str:
@@ -94,14 +125,25 @@ class RouteTable:
         serving = [s for s in self.services.values() if s.model == model]
         return serving[0] if len(serving) == 1 else None
 
-    def endpoints(self, service: Service) -> list[Endpoint]:
-        """The ready replicas, sorted, from the first backend that has any."""
-        for backend in service.backends:
-            wanted = Key(service.namespace, backend)
-            found = {e for owner, es in self._slices.values() if owner == wanted for e in es}
-            if found:
+    def endpoints(
+        self, service: Service, draw: float = 100.0, tried: Collection[Endpoint] = ()
+    ) -> list[Endpoint]:
+        """The ready replicas, sorted, from the first backend that has one not yet tried.
+
+        ``draw`` is a number from 0 to 100, drawn once for each request: below the canary's share
+        the canary comes first.
+        """
+        groups = list(service.backends)
+        if service.canary and service.canary_percent > 0:
+            groups.insert(0 if draw < service.canary_percent else len(groups), service.canary)
+        for backend in groups:
+            found = self._of_backend(Key(service.namespace, backend))
+            if any(endpoint not in tried for endpoint in found):
                 return sorted(found, key=lambda e: (e.address, e.port, e.uid))
         return []
+
+    def _of_backend(self, wanted: Key) -> set[Endpoint]:
+        return {e for owner, es in self._slices.values() if owner == wanted for e in es}
 
     def all_endpoints(self) -> set[Endpoint]:
         return {e for _, endpoints in self._slices.values() for e in endpoints}
@@ -115,6 +157,8 @@ def read_service(obj: Mapping[str, Any]) -> Service:
     key = key_of(obj)
     spec = obj.get("spec") or {}
     ready = condition(obj, "Ready") or {}
+    annotations = annotations_of(obj)
+    canary, percent = _canary(obj, ROUTER if spec.get(ROUTER) is not None else ENGINE)
     predictor_model = ((spec.get("predictor") or {}).get("model") or {}).get("baseModel")
     return Service(
         namespace=key.namespace,
@@ -125,7 +169,34 @@ def read_service(obj: Mapping[str, Any]) -> Service:
         why=ready.get("message") or "",
         created=metadata(obj).get("creationTimestamp") or "",
         backends=_backends(key.name, spec),
+        canary=canary,
+        canary_percent=percent,
+        from_zero=_from_zero(annotations, spec),
+        idle_seconds=seconds_of(annotations.get(A_SCALE_TO_ZERO_AFTER)),
+        wake_seconds=seconds_of(annotations.get(A_SCALE_FROM_ZERO_TIMEOUT)),
     )
+
+
+def _canary(obj: Mapping[str, Any], component: str) -> tuple[str, int]:
+    """(the canary's Kubernetes Service, its percentage) of what answers for the service."""
+    components = (obj.get("status") or {}).get("components") or {}
+    for entry in (components.get(component) or {}).get("traffic") or ():
+        percent = entry.get("percent")
+        if entry.get("latestRevision") and isinstance(percent, int) and percent < 100:
+            return truncate_dns(str(entry.get("revisionName") or "")), max(0, percent)
+    return "", 0
+
+
+def _from_zero(annotations: Mapping[str, str], spec: Mapping[str, Any]) -> tuple[str, ...]:
+    if annotations.get(A_AUTOSCALER_CLASS) == AUTOSCALER_EXTERNAL:
+        return ()
+    return tuple(name for name in COMPONENTS if (spec.get(name) or {}).get("minReplicas") == 0)
+
+
+def seconds_of(text: str | None) -> float | None:
+    """``90``, ``90s``, ``10m``, ``1h`` in seconds; None for anything else."""
+    found = _DURATION.fullmatch((text or "").strip())
+    return float(found[1]) * _UNITS[found[2]] if found else None
 
 
 def _backends(name: str, spec: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The HTTP side: reads requests, finds the service, relays the answer as it comes.
 
 Everything is bounded: the size of a body that is read for its ``model`` (32 MiB), all such bodies
-together, requests at once, the silence allowed to a client that sends or receives.
+together, requests at once, the silence allowed to a client that sends or receives. Forms and other
+uploads are passed on as they come, up to 1 GiB.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import calendar
 import logging
+import random
 import re
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 
 import aiohttp
 import msgspec
@@ -22,14 +24,17 @@ from ome.apimachinery.objects import Key
 from ome.standalone.gateway import metrics as figures
 from ome.standalone.gateway.calls import call, is_json, model_of, parse, rewriter, without_hop
 from ome.standalone.gateway.errors import ApiError, busy, not_ready
+from ome.standalone.gateway.forms import BadForm, ModelFinder, boundary_of
 from ome.standalone.gateway.guard import Guard
 from ome.standalone.gateway.routes import RouteTable, Service
 from ome.standalone.gateway.upstream import Call, Upstream
+from ome.standalone.gateway.zero import Zero
 
 log = logging.getLogger(__name__)
 
 MAX_BODY = 32 * 1024 * 1024
 MAX_BODIES = 256 * 1024 * 1024
+MAX_UPLOAD = 1024 * 1024 * 1024
 MAX_IN_FLIGHT = 1024
 CLIENT_SECONDS = 60.0
 
@@ -49,6 +54,11 @@ class Gateway:
     synced: Callable[[], bool]
     max_in_flight: int = MAX_IN_FLIGHT
     instance: str = ""
+    zero: Zero | None = None
+    """Wakes services that have no replica while nobody asks."""
+    draw: Callable[[], float] = field(default=lambda: random.uniform(0, 100))
+    """For each request: decides whether a canary gets it."""
+    max_upload: int = MAX_UPLOAD
     _in_flight: int = 0
     _body_bytes: int = 0
 
@@ -107,12 +117,15 @@ class Gateway:
                 f"service is meant: use /services/<namespace>/<name>{request.path}.",
                 headers={"Allow": "POST"},
             )
+        if request.content_type == "multipart/form-data":
+            return await self._by_form(request)
         if not is_json(request):
             raise ApiError(
                 415,
                 "unsupported_media_type",
-                f"Routing by model reads JSON bodies, this one is '{request.content_type}': send "
-                f"it to the service's own address, /services/<namespace>/<name>{request.path}.",
+                f"Routing by model reads JSON bodies and forms, this one is "
+                f"'{request.content_type}': send it to the service's own address, "
+                f"/services/<namespace>/<name>{request.path}.",
             )
         raw = await self._read(request)
         try:
@@ -131,6 +144,55 @@ class Gateway:
         finally:
             self._body_bytes -= len(raw)
 
+    async def _by_form(self, request: web.BaseRequest) -> web.StreamResponse:
+        """A form names its model in a field; the rest of it is passed on as it comes."""
+        try:
+            finder = ModelFinder(boundary_of(request.headers[hdrs.CONTENT_TYPE]))
+            stream = self._stream(request, self.max_upload)
+            await self._read_to_model(request, finder, stream)
+            model = finder.model
+        except BadForm as error:
+            raise ApiError(400, "invalid_form", f"The body is not a form: {error}.") from None
+        held = len(finder.read)
+        self._body_bytes += held
+        try:
+            if not model:
+                raise ApiError(
+                    400,
+                    "model_missing",
+                    f"The form has no field 'model', so there is no telling which service is "
+                    f"meant. There is: {self._names()}. A service's own address needs none: "
+                    f"/services/<namespace>/<name>{request.path}.",
+                    param="model",
+                )
+            service = self._find(model, "model")
+
+            def body(names: Sequence[str]) -> AsyncIterator[bytes]:
+                known = not names or model in names
+                return _joined(finder.with_model(model if known else names[0]), stream)
+
+            outgoing = call(request, request.raw_path, body, repeatable=False)
+            return await self._relay(request, service, outgoing)
+        finally:
+            self._body_bytes -= held
+
+    async def _read_to_model(
+        self, request: web.BaseRequest, finder: ModelFinder, stream: AsyncIterator[bytes]
+    ) -> None:
+        _go_on(request)
+        async for chunk in stream:
+            if finder.feed(chunk):
+                return
+            if len(finder.read) > MAX_BODY:
+                raise ApiError(
+                    413,
+                    "body_too_large",
+                    f"The form's field 'model' has not come within {MAX_BODY >> 20} MiB: put it "
+                    f"before the file, or use /services/<namespace>/<name>{request.path}.",
+                )
+            if self._body_bytes + len(finder.read) > MAX_BODIES:
+                raise busy("all requests being read together are too large")
+
     async def _by_path(self, request: web.BaseRequest) -> web.StreamResponse:
         parts = request.raw_path.split("?", 1)[0].split("/", 4)
         namespace, name = parts[2], parts[3] if len(parts) > 3 else ""
@@ -142,7 +204,8 @@ class Gateway:
         if not request.body_exists:
             return await self._relay(request, service, call(request, path, lambda _: None))
         if not is_json(request):
-            stream = self._stream(request)
+            _go_on(request)
+            stream = self._stream(request, self.max_upload)
             outgoing = call(request, path, lambda _: stream, repeatable=False)
             return await self._relay(request, service, outgoing)
         raw = await self._read(request)
@@ -182,8 +245,7 @@ class Gateway:
 
     async def _read(self, request: web.BaseRequest) -> bytes:
         """The whole body. The caller gives its length back to ``_body_bytes``."""
-        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        _go_on(request)
         chunks = []
         size = 0
         try:
@@ -202,7 +264,8 @@ class Gateway:
             raise
         return b"".join(chunks)
 
-    async def _stream(self, request: web.BaseRequest) -> AsyncIterator[bytes]:
+    async def _stream(self, request: web.BaseRequest, most: int = 0) -> AsyncIterator[bytes]:
+        size = 0
         while True:
             try:
                 async with asyncio.timeout(CLIENT_SECONDS):
@@ -213,23 +276,37 @@ class Gateway:
                 ) from None
             if not chunk:
                 return
+            size += len(chunk)
+            if most and size > most:
+                raise ApiError(413, "body_too_large", f"The body is larger than {most >> 20} MiB.")
             yield chunk
 
     async def _relay(
         self, request: web.BaseRequest, service: Service, outgoing: Call
     ) -> web.StreamResponse:
-        if not self.table.endpoints(service):
+        if not self.table.endpoints(service) and not (self.zero and service.from_zero):
             raise not_ready(service)
         if self._in_flight >= self.max_in_flight:
             raise busy(f"{self._in_flight} requests are being answered")
+        if self.zero is None:
+            return await self._answer(request, service, outgoing)
+        async with self.zero.using(service):
+            return await self._answer(request, service, outgoing)
+
+    async def _answer(
+        self, request: web.BaseRequest, service: Service, outgoing: Call
+    ) -> web.StreamResponse:
+        draw = self.draw()
         began = time.monotonic()
         code = "0"
         self._in_flight += 1
         self.figures.in_flight.labels(service.id).inc()
         try:
+            if self.zero is not None and not self.table.endpoints(service):
+                await self.zero.wake(service)
             async with self.upstream.send(
                 outgoing,
-                lambda: self.table.endpoints(service),
+                lambda tried: self.table.endpoints(service, draw, tried),
                 self.figures.retries.labels(service.id).inc,
             ) as answer:
                 code = str(answer.status)
@@ -237,7 +314,12 @@ class Gateway:
         except ApiError as error:
             code = str(error.status)
             raise
-        except aiohttp.ServerTimeoutError:
+        except aiohttp.ClientConnectionError as error:
+            if isinstance(error.__cause__, ApiError):  # the client's body, while it was passed on
+                code = str(error.__cause__.status)
+                raise error.__cause__ from None
+            if not isinstance(error, aiohttp.ServerTimeoutError):
+                raise
             code = "504"
             raise ApiError(
                 504, "engine_silent", "The engine has said nothing for too long."
@@ -279,6 +361,18 @@ class Gateway:
             self.figures.tokens.labels(service.id, kind.decode()).inc(int(count))
         await response.write_eof()
         return response
+
+
+def _go_on(request: web.BaseRequest) -> None:
+    """Clients that ask first wait for this before they send a body."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
 
 
 def _json(value: object) -> web.Response:

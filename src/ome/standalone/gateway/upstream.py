@@ -85,9 +85,14 @@ class Upstream:
 
     @asynccontextmanager
     async def send(
-        self, call: Call, endpoints: Callable[[], list[Endpoint]], on_retry: Callable[[], None]
+        self,
+        call: Call,
+        endpoints: Callable[[Collection[Endpoint]], list[Endpoint]],
+        on_retry: Callable[[], None],
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Sends the call to one of the replicas; the answer's body is yet to be read.
+
+        ``endpoints`` is told which replicas have been tried in vain.
 
         Leaving the context early closes the connection, which tells the engine to stop. Raises
         ApiError where no replica could be reached.
@@ -95,7 +100,7 @@ class Upstream:
         tried: list[Endpoint] = []
         causes: list[str] = []
         while len(tried) < MAX_ATTEMPTS:
-            endpoint = self._balancer.pick(endpoints(), tried)
+            endpoint = self._balancer.pick(endpoints(tried), tried)
             if endpoint is None:
                 break
             if tried:

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ome.apimachinery.errors import AlreadyExists, BadRequest, NotFound, StatusE
 from ome.apimachinery.objects import Object, condition, metadata, uid_of
 from ome.apimachinery.resources import LEASES, NAMESPACES, NODES, PODS
 from ome.kube import Client, Events, Informer, KubeError, PatchType
-from ome.standalone.node import environment, images, logs, machine, shimclient, volumes
+from ome.standalone.node import environment, images, logs, machine, shimclient, usage, volumes
 from ome.standalone.node.context import Devices, NodeContext, Settings
 from ome.standalone.node.paths import HostPathMap, PodFiles
 from ome.standalone.node.podworker import PodWorker, rfc3339_now
@@ -304,6 +304,10 @@ class NodeAgent:
             limit_bytes=limit_bytes,
             finished=lambda: self._finished(uid_of(pod), container, attempt),
         )
+
+    def usage(self, uids: Sequence[str]) -> Mapping[str, tuple[float, int]]:
+        """Of pods by uid: seconds of processor time since their start, and bytes. Blocks."""
+        return usage.of_pods(self.pods_dir, uids)
 
     def _finished(self, uid: str, container: str, attempt: int) -> bool:
         known = self._workers.get(uid)

@@ -46,13 +46,20 @@ log = logging.getLogger("ome.workloads")
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
-WHOLE = (PODS, REPLICA_SETS, DEPLOYMENTS, SERVICES, ENDPOINT_SLICES, JOBS)
+WHOLE = (
+    PODS,
+    REPLICA_SETS,
+    DEPLOYMENTS,
+    SERVICES,
+    ENDPOINT_SLICES,
+    JOBS,
+    HORIZONTAL_POD_AUTOSCALERS,
+)
 """Kinds that other controllers of this room keep whole anyway."""
 SLIM = (
     CONFIG_MAPS,
     SECRETS,
     SERVICE_ACCOUNTS,
-    HORIZONTAL_POD_AUTOSCALERS,
     POD_DISRUPTION_BUDGETS,
     INGRESSES,
     ROLES,

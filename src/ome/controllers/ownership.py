@@ -1,0 +1,98 @@
+"""Who owns the fields of our children: one server-side applier, ``ome``.
+
+A child is created by POST, the one request that can't touch an object of the same name that is
+somebody else's. Fields that came by POST (or from the implementation before this one, which wrote
+by PUT) belong to an *updater*; server-side apply would add a second owner beside it and could then
+never remove a field. So before the first apply the updaters' entries become the applier's.
+
+Until then nothing says which of a child's fields we asked for and which the server filled in. So a
+created child carries a digest of what it was made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ome.api import constants as c
+from ome.apimachinery.fieldsets import FieldSet
+from ome.apimachinery.objects import Object, annotations_of, metadata
+
+PREDECESSORS = frozenset({c.MANAGER, "manager"})
+"""Field managers whose updates were ours: our own POST, and the binary of the implementation that
+OME can take over from."""
+
+
+_REPLICAS = FieldSet.from_v1({"f:spec": {"f:replicas": {}}})
+
+
+def digest(wanted: Object) -> str:
+    """Of what is to be applied, order of keys aside."""
+    text = json.dumps(wanted, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def for_creation(wanted: Object) -> Object:
+    """The object as it is sent by POST."""
+    meta = metadata(wanted)
+    marked = {**(meta.get("annotations") or {}), c.A_CREATED_FROM: digest(wanted)}
+    return {**wanted, "metadata": {**meta, "annotations": marked}}
+
+
+def created_from(live: Object) -> str:
+    """The digest that a child carries until something is applied to it; else empty."""
+    return annotations_of(live).get(c.A_CREATED_FROM) or ""
+
+
+def handed_over(live: Object, wanted: Object) -> list[Object]:
+    """A JSON patch that makes the applier own what the updaters own; empty if there are none.
+
+    A replica count that is not ``wanted`` gets no owner: it is the autoscaler's, and applying
+    without it must not reset it. The patch fails with Conflict where the object has changed since
+    ``live`` was read.
+    """
+    meta = metadata(live)
+    entries: list[Mapping[str, Any]] = list(meta.get("managedFields") or ())
+    stale = [entry for entry in entries if _is_stale(entry)]
+    if not stale:
+        return []
+    version = stale[-1].get("apiVersion")
+    owned = FieldSet()
+    rest = []
+    for entry in entries:
+        if entry in stale or _is_applier(entry):
+            owned = owned | FieldSet.from_v1(entry.get("fieldsV1"))
+        else:
+            rest.append(entry)
+    if "replicas" not in (wanted.get("spec") or {}):
+        owned = owned - _REPLICAS
+    ours = {
+        "manager": c.MANAGER,
+        "operation": "Apply",
+        "apiVersion": version,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": owned.to_v1(),
+        "time": stale[-1].get("time"),
+    }
+    return [
+        {"op": "replace", "path": "/metadata/managedFields", "value": [ours, *rest]},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
+    ]
+
+
+def _is_stale(entry: Mapping[str, Any]) -> bool:
+    return (
+        entry.get("manager") in PREDECESSORS
+        and entry.get("operation") == "Update"
+        and not entry.get("subresource")
+    )
+
+
+def _is_applier(entry: Mapping[str, Any]) -> bool:
+    return (
+        entry.get("manager") == c.MANAGER
+        and entry.get("operation") == "Apply"
+        and not entry.get("subresource")
+    )

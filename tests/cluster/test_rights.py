@@ -1,0 +1,357 @@
+"""The chart's rights, counted: everything that operator and agent may do is used by something here,
+and nothing that they try is refused.
+
+The tests before the last two play what gives rights a use; the last two read the API server's audit
+log. So the file is run as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from tests.cluster.bed.controlplane import ControlPlane
+from tests.cluster.conftest import Kubectl
+from tests.cluster.omehome import ACCOUNT, AGENT, Home
+from tests.cluster.replicas import Replica, audited, kubeconfig, until
+from tests.cluster.test_modes import CASES, DISABLED, RT, Place
+from tests.fakes.hub import FakeHub, Repository
+from tests.fakes.objects import model, runtime, service
+
+from ome.admission.certificates import SECRET_NAME
+from ome.api import constants as c
+from ome.api import resources as o
+from ome.apimachinery import resources as r
+from ome.cli.install import rbac
+from ome.kube import Client, connect
+
+Object = dict[str, Any]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest.fixture(scope="module")
+def home(
+    bed: ControlPlane, cluster: Kubectl, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Home]:
+    home = Home(bed, cluster, tmp_path_factory.mktemp("rights"))
+    try:
+        home.install()
+        home.replica()
+        yield home
+    finally:
+        home.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(bed: ControlPlane) -> AsyncIterator[Client]:
+    async with await connect(bed.kubeconfig()) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def place(home: Home, ns: Kubectl, client: Client) -> AsyncIterator[Place]:
+    """The operator is the chart's; the place only holds the test's objects."""
+    made = Place(client, ns.namespace)
+    await made.configure(DISABLED)
+    claim = {"storageUri": "pvc://models/tiny", "path": "/opt/ml/model"}
+    await made.apply(model(), model("on-claim", storage=claim))
+    home.report("tiny")
+    yield made
+    await made.clear()
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_what_a_mode_made_goes_with_the_mode(place: Place, name: str) -> None:
+    case = CASES[name]
+    await place.configure(case.ingress)
+    await place.apply(case.runtime, case.service)
+    for resource, child, status in case.statuses:
+        await place.told(child, place.set_status(resource, child, status))
+    await place.until_ready()
+    await place.configure(DISABLED)
+    raw = {c.A_DEPLOYMENT_MODE: c.MODE_RAW}
+    plain = service(runtime=RT, engine={"minReplicas": 2, "maxReplicas": 3})
+    plain["metadata"]["annotations"] = raw
+    await place.apply(runtime(), plain)
+    for resource, child in case.children:
+        if resource not in (r.SERVICES, r.DEPLOYMENTS):
+            await place.gone(resource, child)
+    await place.until_ready()
+    await place.client.delete(o.INFERENCE_SERVICES, "chat", place.namespace)
+
+
+async def test_groups_and_routers_come_and_go(place: Place) -> None:
+    """From a Deployment with a router to a group of pods without one, and back."""
+    from tests.unit.rendering.modes import gpu_runtime
+
+    routed = runtime()
+    routed["spec"]["routerConfig"] = {"runner": {"name": "router", "image": "router:1"}}
+    few = {"minReplicas": 1}
+    await place.apply(routed, service(runtime=RT, engine=few, router=few))
+    await place.until_ready()
+    await place.apply(gpu_runtime(2), service(runtime={"name": "groups"}, engine=few))
+    await place.gone(r.DEPLOYMENTS, "chat-router")
+    await place.gone(r.DEPLOYMENTS, "chat-engine")
+    await place.until_ready()
+    await place.apply(runtime(), service(runtime=RT, engine=few))
+    await place.exists(r.DEPLOYMENTS, "chat-engine")
+    await place.until_ready()
+    await place.client.delete(o.INFERENCE_SERVICES, "chat", place.namespace)
+
+
+async def test_what_an_earlier_manager_held_back_is_let_go(
+    home: Home, place: Place, client: Client
+) -> None:
+    held = service(runtime=RT)
+    held["metadata"]["finalizers"] = [c.FINALIZER_INFERENCE_SERVICE]
+    await place.apply(runtime(), held)
+    accelerator = {
+        "apiVersion": "ome.io/v1beta1",
+        "kind": "AcceleratorClass",
+        "metadata": {"name": "held", "finalizers": [c.FINALIZER_ACCELERATOR_CLASS]},
+        "spec": {"discovery": {"nodeSelector": {"kubernetes.io/os": "linux"}}, "capabilities": {}},
+    }
+    local = model("local")
+    local["kind"] = "BaseModel"
+    await place.apply(accelerator, local)
+    await place.until_ready()
+
+    async def counted() -> bool:
+        live = await client.get(o.ACCELERATOR_CLASSES, "held")
+        return bool((live.get("status") or {}).get("availableNodes"))
+
+    await _until("the class counts its nodes", counted)
+
+    async def seen() -> bool:
+        live = await place.get(o.BASE_MODELS, "local")
+        return bool(live.get("status")) and bool(live["metadata"].get("finalizers"))
+
+    await _until("the model is looked at", seen)
+    await client.delete(o.ACCELERATOR_CLASSES, "held")
+    await client.delete(o.BASE_MODELS, "local", place.namespace)
+    await client.delete(o.INFERENCE_SERVICES, "chat", place.namespace)
+    await place.gone(o.ACCELERATOR_CLASSES, "held")
+    await place.gone(o.BASE_MODELS, "local")
+    await place.gone(o.INFERENCE_SERVICES, "chat")
+
+
+async def _until(what: str, check: Any) -> None:
+    from tests.cluster.test_modes import until as wait
+
+    await wait(what, check)
+
+
+async def test_the_last_words_of_a_crashed_engine_are_asked_for(
+    place: Place, client: Client
+) -> None:
+    await place.apply(runtime(), service(runtime=RT))
+    await place.until_ready()
+    pod = (await client.list(r.PODS, place.namespace)).items[0]
+    crashed = {
+        "name": "ome-container",
+        "image": "engine:1",
+        "imageID": "",
+        "ready": False,
+        "restartCount": 3,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+        "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}},
+    }
+    await client.patch(
+        r.PODS,
+        pod["metadata"]["name"],
+        {"status": {"containerStatuses": [crashed]}},
+        namespace=place.namespace,
+        subresource="status",
+    )
+
+    async def said() -> bool:
+        live = await place.get(o.INFERENCE_SERVICES, "chat")
+        return "CrashLoop" in json.dumps(live["status"])
+
+    await _until("the status says so", said)
+    await client.delete(o.INFERENCE_SERVICES, "chat", place.namespace)
+
+
+def test_a_broken_certificate_is_replaced(home: Home) -> None:
+    """Also what the right to update the Secret is for."""
+    replica = home.replica()
+    before = home.admin.get("secret", SECRET_NAME)["data"]
+    broken = json.dumps({"data": {"tls.crt": base64.b64encode(b"nonsense").decode()}})
+    home.admin.run("patch", "secret", SECRET_NAME, "--type=merge", "-p", broken)
+    nonsense = json.loads(broken)["data"]["tls.crt"]
+    home.end(replica)
+    home.replica()
+    until(
+        "there is a new certificate",
+        lambda: (
+            home.admin.get("secret", SECRET_NAME)["data"]["tls.crt"]
+            not in (before["tls.crt"], nonsense)
+        ),
+    )
+    name = "from-after"
+    made = {**model(name), "metadata": {"name": name}}
+    until("webhooks answer", lambda: home.admin.try_("apply", "-f", "-", stdin=json.dumps(made)))
+    home.admin.run("delete", "clusterbasemodel", name, "--wait=false")
+
+
+async def test_a_node_that_goes_takes_its_report_with_it(home: Home, client: Client) -> None:
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "short-lived"}}
+    report = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "short-lived",
+            "namespace": "ome",
+            "labels": {c.L_MODEL_STATUS: "true"},
+            "annotations": {c.A_NODE_NAME: "short-lived"},
+        },
+    }
+    await client.create(r.NODES, node)
+    await client.create(r.CONFIG_MAPS, report)
+    await client.delete(r.NODES, "short-lived")
+
+    async def gone() -> bool:
+        listed = await client.list(r.CONFIG_MAPS, "ome")
+        return "short-lived" not in [item["metadata"]["name"] for item in listed.items]
+
+    await _until("its report is gone", gone)
+
+
+async def test_an_agent_brings_a_gated_model_with_the_secret_that_it_names(
+    home: Home, client: Client, tmp_path: Path
+) -> None:
+    """The agent as the chart runs it: its account, its token, and nothing else."""
+    from tests.standalone.agentworld import llama
+
+    hub = FakeHub()
+    hub.repositories["org/gated"] = Repository(llama(), gated=True)
+    await hub.start()
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "hub-token", "namespace": "ome"},
+        "data": {"token": base64.b64encode(hub.token.encode()).decode()},
+    }
+    storage = {"storageUri": "hf://org/gated", "path": "/raid/models/gated", "key": "hub-token"}
+    gated = {
+        "apiVersion": "ome.io/v1beta1",
+        "kind": "ClusterBaseModel",
+        "metadata": {"name": "gated"},
+        "spec": {"storage": storage},
+    }
+    token = home.admin.run("create", "token", AGENT, "--duration", "2h").strip()
+    config = kubeconfig(home.bed, token, tmp_path / "agent.kubeconfig")
+    command = [sys.executable, "-m", "ome.cli", "agent", "--kubeconfig", str(config)]
+    command += ["--namespace", "ome", "--node-name", "node-2", "--listen", "127.0.0.1:0"]
+    command += ["--models-root", str(tmp_path / "models")]
+    path = os.pathsep.join(p for p in sys.path if p)
+    log = tmp_path / "agent.log"
+    with log.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env={**os.environ, "PYTHONPATH": path, "HF_ENDPOINT": hub.url},
+        )
+    try:
+        await client.create(r.SECRETS, secret)
+        await client.apply(o.CLUSTER_BASE_MODELS, gated, field_manager="user")
+
+        async def ready() -> bool:
+            live = await client.get(o.CLUSTER_BASE_MODELS, "gated")
+            return "node-2" in ((live.get("status") or {}).get("nodesReady") or ())
+
+        try:
+            await _until("the model is on the node", ready)
+        except BaseException:
+            print(log.read_text()[-4000:])
+            raise
+        await client.delete(o.CLUSTER_BASE_MODELS, "gated")
+
+        async def gone() -> bool:
+            listed = await client.list(o.CLUSTER_BASE_MODELS)
+            return "gated" not in [item["metadata"]["name"] for item in listed.items]
+
+        await _until("the model is gone", gone)
+        assert not (tmp_path / "models" / "gated").exists()
+    finally:
+        process.terminate()
+        await process.wait()
+        await hub.stop()
+        await client.delete(r.SECRETS, "hub-token", "ome")
+
+
+EXCEPTIONS = {
+    ("ome.io", "inferenceservices/finalizers", "update"): (
+        "the API server looks at it when an owner reference blocks the owner's deletion"
+    ),
+    ("", "pods", "get"): "given to routers: nobody can give what they don't have",
+}
+"""Rights that no request of ours names, and what they are for."""
+
+
+def _asked(bed: ControlPlane, account: str) -> tuple[set[tuple[str, str, str]], list[str]]:
+    """(group, resource, verb) of everything that was asked, and what was refused."""
+    asked: set[tuple[str, str, str]] = set()
+    refused = []
+    for event in audited(bed, account):
+        ref = event.get("objectRef") or {}
+        place = "/".join(filter(None, (ref.get("resource"), ref.get("subresource"))))
+        asked.add((ref.get("apiGroup", ""), place, event["verb"]))
+        status = event.get("responseStatus") or {}
+        # The test of a missing right (test_operator.py) takes away the one for nodes.
+        taken = account == ACCOUNT and ref.get("resource") == "nodes"
+        if status.get("code") == 403 and "cannot" in str(status.get("message")) and not taken:
+            refused.append(f"{event['verb']} {place}: {status.get('message')}")
+    return asked, refused
+
+
+def _unused(rules: Sequence[rbac.Rule], asked: set[tuple[str, str, str]]) -> list[str]:
+    # An apply that makes an object is a patch, for which the right to create is looked at too.
+    made = {(group, place) for group, place, verb in asked if verb == "patch"}
+    return [
+        f"{verb} {resource}.{rule.group}: {rule.why}"
+        for rule in rules
+        for resource in rule.resources
+        for verb in rule.verbs
+        if (rule.group, resource, verb) not in asked
+        and not (verb == "create" and (rule.group, resource) in made)
+        and (rule.group, resource, verb) not in EXCEPTIONS
+    ]
+
+
+def test_the_operator_lacks_no_right_and_has_none_in_vain(home: Home) -> None:
+    asked, refused = _asked(home.bed, ACCOUNT)
+    assert refused == []
+    assert _unused((*rbac.OPERATOR_CLUSTER, *rbac.OPERATOR_OWN), asked) == []
+    secrets = {verb for _, place, verb in asked if place == "secrets"}
+    assert secrets <= {"get", "create", "update"}, "Secrets are read by name"
+
+
+def test_the_agent_lacks_no_right_and_has_none_in_vain(home: Home) -> None:
+    asked, refused = _asked(home.bed, AGENT)
+    assert refused == []
+    rules = (*rbac.AGENT_CLUSTER, *rbac.AGENT_SECRETS, *rbac.AGENT_OWN)
+    assert _unused(rules, asked) == []
+    secrets = {verb for _, place, verb in asked if place == "secrets"}
+    assert secrets == {"get"}, "Secrets are read by name"
+
+
+async def test_what_is_not_given_is_refused(home: Home, tmp_path: Path) -> None:
+    """The rights are the chart's and not an administrator's."""
+    replica: Replica = home.replica()
+    assert replica.leads
+    for account in (ACCOUNT, AGENT):
+        as_it = f"--as=system:serviceaccount:ome:{account}"
+        for verb, what in (("list", "secrets"), ("delete", "nodes"), ("create", "clusterroles")):
+            done = home.admin.try_("auth", "can-i", verb, what, "--all-namespaces", as_it)
+            assert done.stdout.strip() == "no", (account, verb, what)

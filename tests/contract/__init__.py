@@ -1,0 +1,1 @@
+"""The contract's ledger: every field at every place, and the case that proves its effect."""

@@ -1,0 +1,180 @@
+"""Children are created by POST and changed by apply, and no field is ever stuck in between."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from ome.api import constants as c
+from ome.apimachinery import resources as r
+from ome.apimachinery.objects import Object, annotations_of
+from ome.controllers.drift import needs_apply
+from ome.controllers.executor import NameTaken, execute
+from ome.controllers.ownership import created_from, handed_over
+from ome.controllers.plan import Apply, Plan, plan_children
+from ome.kube import Client, Events, PatchType
+from ome.rendering import Child, Observed
+from ome.standalone.apiserver import ApiServer, Store
+
+OWNER: Object = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "owner", "namespace": "default", "uid": "u-1"},
+}
+REFERENCE = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "name": "owner",
+    "uid": "u-1",
+    "controller": True,
+}
+
+
+def deployment(**env: str) -> Object:
+    container = {
+        "name": "a",
+        "image": "i",
+        "env": [{"name": name, "value": value} for name, value in env.items()],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "d", "namespace": "default", "ownerReferences": [REFERENCE]},
+        "spec": {
+            "selector": {"matchLabels": {"app": "d"}},
+            "template": {
+                "metadata": {"labels": {"app": "d"}},
+                "spec": {"containers": [container]},
+            },
+        },
+    }
+
+
+@pytest_asyncio.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    store = Store.open(tmp_path / "store.db")
+    server = ApiServer(store)
+    await server.start(tmp_path / "api.sock")
+    try:
+        async with Client.unix(tmp_path / "api.sock") as made:
+            yield made
+    finally:
+        await server.stop()
+        store.close()
+
+
+async def bring(client: Client, wanted: Object) -> Plan:
+    """What a reconcile does for this one child."""
+    observed = Observed({r.DEPLOYMENTS: (await client.list(r.DEPLOYMENTS, "default")).items})
+    plan = plan_children(OWNER, [Child(r.DEPLOYMENTS, wanted)], observed)
+    events = Events(client, "test")
+    await execute(plan, client, events)
+    await events.close()
+    return plan
+
+
+async def get(client: Client) -> Any:
+    return await client.get(r.DEPLOYMENTS, "d", "default")
+
+
+def managers(live: Object) -> list[tuple[str, str]]:
+    return [(e["manager"], e["operation"]) for e in live["metadata"]["managedFields"]]
+
+
+async def test_a_created_child_needs_nothing_although_the_server_filled_it_in(
+    client: Client,
+) -> None:
+    await bring(client, deployment(A="1", B="2"))
+    live = await get(client)
+    assert live["spec"]["strategy"] and created_from(live)
+    assert needs_apply(live, deployment(A="1", B="2"), c.MANAGER) == ""
+    assert not await bring(client, deployment(A="1", B="2"))
+
+
+async def test_what_is_no_longer_wanted_goes_with_the_first_change(client: Client) -> None:
+    await bring(client, deployment(A="1", B="2"))
+    plan = await bring(client, deployment(A="1"))
+    assert [action.verb for action in plan.applies] == ["prune"]
+    live = await get(client)
+    env = live["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert env == [{"name": "A", "value": "1"}]
+    assert managers(live) == [("ome", "Apply")]
+    assert c.A_CREATED_FROM not in annotations_of(live)
+    assert not await bring(client, deployment(A="1"))
+    await bring(client, deployment())
+    live = await get(client)
+    assert not live["spec"]["template"]["spec"]["containers"][0].get("env")
+
+
+async def test_an_autoscaled_count_survives_the_first_change(client: Client) -> None:
+    await bring(client, deployment(A="1"))
+    for count in (1, 5):  # also a count that was the default before
+        await client.patch(
+            r.DEPLOYMENTS,
+            "d",
+            {"spec": {"replicas": count}},
+            namespace="default",
+            type=PatchType.MERGE,
+            field_manager="autoscaler",
+        )
+    await bring(client, deployment(A="2"))
+    live = await get(client)
+    assert live["spec"]["replicas"] == 5
+    assert live["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == "2"
+
+
+async def test_fields_of_the_former_implementation_become_ours(client: Client) -> None:
+    before = copy.deepcopy(deployment(A="1", OLD="x"))
+    await client.create(r.DEPLOYMENTS, before, field_manager="manager")
+    plan = await bring(client, deployment(A="1"))
+    assert [action.verb for action in plan.applies] == ["adopt"]
+    live = await get(client)
+    assert managers(live) == [("ome", "Apply")]
+    names = [e["name"] for e in live["spec"]["template"]["spec"]["containers"][0]["env"]]
+    assert names == ["A"]
+
+
+async def test_what_others_wrote_stays_theirs(client: Client) -> None:
+    await bring(client, deployment(A="1"))
+    await client.patch(
+        r.DEPLOYMENTS,
+        "d",
+        {"metadata": {"annotations": {"team": "x"}}},
+        namespace="default",
+        field_manager="kubectl-edit",
+    )
+    live = await get(client)
+    assert handed_over(live, deployment())[0]["value"][0]["manager"] == "ome"
+    await bring(client, deployment(A="2"))
+    live = await get(client)
+    assert annotations_of(live)["team"] == "x"
+    assert ("kubectl-edit", "Update") in managers(live)
+
+
+async def test_an_object_of_somebody_else_is_not_touched(client: Client) -> None:
+    foreign = deployment(A="1")
+    del foreign["metadata"]["ownerReferences"]
+    await client.create(r.DEPLOYMENTS, foreign, field_manager="somebody")
+    before = await get(client)
+    plan = Plan(OWNER, [Apply(r.DEPLOYMENTS, deployment(A="1"), "create", "create it")])
+    events = Events(client, "test")
+    with pytest.raises(NameTaken, match="nobody that OME knows"):
+        await execute(plan, client, events)
+    await events.close()
+    assert await get(client) == before
+
+
+async def test_a_cache_that_lags_costs_nothing_but_a_request(client: Client) -> None:
+    await bring(client, deployment(A="1"))
+    plan = Plan(OWNER, [Apply(r.DEPLOYMENTS, deployment(A="2"), "create", "create it")])
+    events = Events(client, "test")
+    await execute(plan, client, events)
+    await events.close()
+    live = await get(client)
+    assert managers(live) == [("ome", "Apply")]
+    assert live["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == "2"
