@@ -98,6 +98,28 @@ def crashing(exit_code: int, message: str) -> Behaviour:
     return status
 
 
+def ended(exit_code: int, message: str) -> Behaviour:
+    """The containers have ended for good, as those of a Job's pod do."""
+
+    def status(pod: Object) -> Object:
+        over = {
+            "exitCode": exit_code,
+            "reason": "Error" if exit_code else "Completed",
+            "message": message,
+            "startedAt": _now(),
+            "finishedAt": _now(),
+        }
+        return {
+            "phase": "Failed" if exit_code else "Succeeded",
+            "conditions": [_condition("PodScheduled", "True"), _condition("Ready", "False")],
+            "containerStatuses": [
+                _status(container, {"terminated": over}) for container in pod["spec"]["containers"]
+            ],
+        }
+
+    return status
+
+
 def held(_pod: Object) -> None:
     """Nothing happens yet."""
     return

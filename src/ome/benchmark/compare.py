@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ome.apimachinery.objects import Object
+from ome.benchmark.summary import number
 
 LEAST: Final = 8
 LEVEL: Final = 0.01
@@ -144,8 +145,8 @@ def rows(lines: Iterable[Line]) -> list[list[str]]:
             line.scenario,
             str(line.concurrency),
             line.figure,
-            f"{line.a:.4g}",
-            f"{line.b:.4g}",
+            number(line.a),
+            number(line.b),
             f"{line.ratio:.3f}",
             line.verdict,
         ]

@@ -78,6 +78,15 @@ def document(job: Object, told: Told, runs: Sequence[Object], state: str) -> Obj
     return found
 
 
+def runs_of(data: Mapping[str, str] | None) -> list[Object]:
+    """The runs in a results ConfigMap; none where it holds nothing that can be read."""
+    try:
+        found = json.loads((data or {}).get(SUMMARY_JSON) or "{}").get("runs")
+    except (ValueError, AttributeError):
+        return []
+    return [run for run in found or () if isinstance(run, dict)]
+
+
 def data(found: Object) -> dict[str, str]:
     """Data of the results ConfigMap."""
     return {
@@ -101,7 +110,12 @@ def _cell(run: Mapping[str, Any], key: str, figure: str) -> str:
         value = None if value is None else float(value) * 1000
     if value is None or value == "":
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def number(value: float) -> str:
+    """Four digits, and never an exponent for what people read as a plain number."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.4g}"
 
 
 def as_csv(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -148,20 +162,21 @@ def progress(told: Told) -> str:
 
 def conclusion(told: Told, results: str) -> str:
     """When it has ended."""
-    parts = [f"{len(told.runs)} runs, {told.completed} requests answered"]
+    if not told.runs:
+        return told.message or "nothing was measured"
+    count = len(told.runs)
+    parts = [f"{count} run{'s' if count > 1 else ''}, {told.completed} requests answered"]
     if told.failed:
         parts.append(f"{told.failed} failed ({causes(told.runs)})")
     speeds = [float(run["outputTokensPerSecond"]) for run in told.runs if _speed(run)]
     if speeds:
         low, high = min(speeds), max(speeds)
-        span = f"{high:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+        span = number(high) if low == high else f"{number(low)} to {number(high)}"
         parts.append(f"{span} output tokens/s")
     firsts = [float(run["ttft"]["p50"]) for run in told.runs if run.get("ttft") and _speed(run)]
     if firsts:
-        parts.append(f"first token after {min(firsts) * 1000:.4g} ms at best (p50)")
-    text = ", ".join(parts)
-    if told.runs:
-        text += f"; ConfigMap {results} has all figures"
+        parts.append(f"first token after {number(min(firsts) * 1000)} ms at best (p50)")
+    text = f"{', '.join(parts)}; ConfigMap {results} has all figures"
     return f"{text}. Note: {'; '.join(told.notes)}" if told.notes else text
 
 

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "wait": ("wait", "Wait until a service is ready"),
     "delete": ("delete", "Delete objects"),
     "explain": ("explain", "Which runtime a service would get, and why not the others"),
+    "bench": ("bench", "Measure services, and compare what was measured"),
     "plan": ("plan", "The objects that OME would make for a service"),
     "validate": ("validate", "Check files as admission does, without any server"),
     "migrate": ("migrate", "Print the new form of services that use deprecated fields"),

@@ -273,7 +273,7 @@ class Benchmarks:
             now=_now(),
             aside=self._aside(benchmark),
         )
-        if told.runs or (told.ended and status.get("completionTime")):
+        if told.runs:
             await self._keep_results(benchmark, told, status["state"])
         await self._write(benchmark, status)
         if status.get("completionTime"):
@@ -339,6 +339,8 @@ class Benchmarks:
             live = await self._client.get(r.CONFIG_MAPS, jobs.results_name(key.name), key.namespace)
         except NotFound:
             live = None
+        if live is not None and len(summary.runs_of(live.get("data"))) > len(runs):
+            return  # the log has lost its beginning
         if live is None or live.get("data") != wanted["data"]:
             await self._client.apply(r.CONFIG_MAPS, wanted, field_manager=c.MANAGER)
 

@@ -1,0 +1,215 @@
+"""The program of the pod with the real genai-bench against an engine whose figures are known."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.bench.environment import python
+from tests.fakes.engine import FakeEngine
+
+from ome.benchmark import outcome
+from ome.controllers.benchmarks import program
+
+Object = dict[str, Any]
+KEY = "sk-very-secret-key"
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[FakeEngine]:
+    async with FakeEngine(model="fake") as found:
+        found.behaviour.tokens = 1000
+        found.behaviour.delay = 0.05
+        found.behaviour.token_delay = 0.01
+        yield found
+
+
+class Bench:
+    """Runs the program as its container does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.results = folder / "results"
+        self.log = ""
+        package = folder / "program" / "omebench"
+        package.mkdir(parents=True)
+        for name, text in program().items():
+            (package / name).write_text(text)
+
+    async def run(
+        self, engine: str, *more: str, env: Iterable[tuple[str, str]] = (), **options: str
+    ) -> outcome.Told:
+        words = {
+            "--api-backend": "openai",
+            "--api-base": engine,
+            "--task": "text-to-text",
+            "--max-time-per-run": "1",
+            "--max-requests-per-run": "10",
+            "--model-tokenizer": "words",
+            "--experiment-base-dir": str(self.results),
+            "--experiment-folder-name": "run",
+        }
+        words |= {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+        listed = [word for pair in words.items() for word in pair]
+        environment = {**os.environ, "PYTHONPATH": str(self.folder / "program")}
+        environment |= {"OME_BENCHMARK_PYTHON": str(python()), "TMPDIR": str(self.folder)}
+        environment |= {"OME_BENCHMARK_LOST_AFTER": "3", **dict(env)}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "omebench", "benchmark", *listed, *more),
+            env=environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        out, _ = await process.communicate()
+        self.log = out.decode()
+        told = outcome.read(self.log)
+        assert told.ended, self.log
+        assert (process.returncode == 0) == told.succeeded, self.log
+        return told
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+async def test_what_was_set_is_what_is_measured(engine: FakeEngine, bench: Bench) -> None:
+    """Within 10 %, or 10 ms where other work on this machine costs more than that."""
+    engine.behaviour.delay, engine.behaviour.token_delay = 0.5, 0.1
+    engine.behaviour.jitter = 0.1
+    concurrency = ("--num-concurrency", "1", "--num-concurrency", "4")
+    told = await bench.run(
+        engine.url, "--traffic-scenario", "D(40,16)", *concurrency, max_requests_per_run="12"
+    )
+    assert told.succeeded, bench.log
+    assert [run["concurrency"] for run in told.runs] == [1, 4]
+    for run in told.runs:
+        assert run["failed"] == 0
+        assert run["num_output_tokens"]["mean"] == 16
+        assert run["ttft"]["mean"] == pytest.approx(0.5, rel=0.1, abs=0.01)
+        assert run["tpot"]["mean"] == pytest.approx(0.1, rel=0.1, abs=0.01)
+        assert run["e2e_latency"]["mean"] == pytest.approx(2.0, rel=0.1)
+        assert run["num_input_tokens"]["mean"] == pytest.approx(40, rel=0.2)
+    expected = 16 / 2.0
+    assert told.runs[0]["outputTokensPerSecond"] == pytest.approx(expected, rel=0.15)
+
+
+async def test_failed_requests_are_counted_by_cause(engine: FakeEngine, bench: Bench) -> None:
+    engine.behaviour.fail_share, engine.behaviour.fail_with = 0.25, 503
+    told = await bench.run(engine.url, "--traffic-scenario", "D(20,5)", "--num-concurrency", "2")
+    assert told.succeeded, bench.log
+    assert told.failed / (told.failed + told.completed) == pytest.approx(0.25, abs=0.07)
+    (cause,) = told.runs[0]["causes"]
+    assert (cause["code"], cause["count"]) == ("503", told.failed)
+    assert "bad luck" in cause["example"]
+
+
+async def test_when_no_request_succeeds_the_cause_is_told(engine: FakeEngine, bench: Bench) -> None:
+    """The first look succeeds, and everything after it fails."""
+    engine.behaviour.fail_share, engine.behaviour.fail_with = 0.99999, 500
+    told = await bench.run(engine.url, "--traffic-scenario", "D(20,5)", "--num-concurrency", "1")
+    assert (told.outcome, told.reason) == ("Failed", "RequestsFailed"), bench.log
+    assert "500 (" in told.message
+    assert "bad luck" in told.message
+
+
+async def test_an_engine_that_crashes_leaves_what_was_measured(
+    engine: FakeEngine, bench: Bench
+) -> None:
+    engine.behaviour.crash_after = 25
+    levels = [w for n in ("1", "2", "3", "4", "5", "6") for w in ("--num-concurrency", n)]
+    told = await bench.run(engine.url, "--traffic-scenario", "D(20,5)", *levels)
+    assert not told.succeeded
+    assert told.reason in ("EndpointLost", "RequestsFailed"), bench.log
+    assert 1 <= len(told.runs) < 6
+    assert told.runs[0]["completed"] >= 10
+
+
+async def test_a_key_reaches_the_engine_and_nothing_else(engine: FakeEngine, bench: Bench) -> None:
+    engine.behaviour.key = KEY
+    scenario = ("--traffic-scenario", "D(20,5)", "--num-concurrency", "1")
+    told = await bench.run(engine.url, *scenario, env=[("OPENAI_API_KEY", KEY)])
+    assert told.succeeded, bench.log
+    written = [p for p in bench.folder.rglob("*") if p.is_file()]
+    assert any(p.name == "experiment_metadata.json" for p in written)
+    assert any(p.name == "genai_bench.log" for p in written)
+    leaks = [p for p in written if KEY.encode() in p.read_bytes()]
+    assert not leaks
+    assert KEY not in bench.log
+
+
+async def test_a_dataset_is_used(engine: FakeEngine, bench: Bench) -> None:
+    data = bench.folder / "prompts.csv"
+    data.write_text("id,question\n1,How far is the moon?\n2,Who was Ada Lovelace?\n")
+    more = ("--num-concurrency", "1", "--dataset-prompt-column", "question")
+    engine.behaviour.tokens = 8
+    told = await bench.run(engine.url, *more, dataset_path=str(data))
+    assert told.succeeded, bench.log
+    said = {r.body["messages"][0]["content"] for r in engine.requests if "messages" in r.body}
+    assert "How far is the moon?" in {text.strip() for text in said}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("prompts.csv", "", "no columns"),
+        ("prompts.csv", "id,other\n1,2\n", "question"),
+        ("prompts.parquet", "PAR1", "parquet"),
+    ],
+)
+async def test_a_dataset_that_can_not_be_used_is_found_before_the_run(
+    engine: FakeEngine, bench: Bench, name: str, content: str, words: str
+) -> None:
+    data = bench.folder / name
+    data.write_text(content)
+    more = ("--dataset-prompt-column", "question")
+    told = await bench.run(engine.url, *more, dataset_path=str(data))
+    assert (told.outcome, told.reason) == ("Failed", "DatasetUnusable"), bench.log
+    assert words in told.message.lower()
+    assert not told.runs
+
+
+async def test_an_option_that_genai_bench_refuses_is_told(engine: FakeEngine, bench: Bench) -> None:
+    told = await bench.run(engine.url, "--server-gpu-type", "ABACUS")
+    assert (told.outcome, told.reason) == ("Failed", "OptionsRefused"), bench.log
+    assert "ABACUS" in told.message
+
+
+async def test_a_tokenizer_that_can_not_be_had_is_replaced_and_that_is_said(
+    engine: FakeEngine, bench: Bench
+) -> None:
+    scenario = ("--traffic-scenario", "D(20,5)", "--num-concurrency", "1")
+    hub = [("HF_ENDPOINT", "http://127.0.0.1:9"), ("HF_HUB_OFFLINE", "1")]
+    told = await bench.run(engine.url, *scenario, model_tokenizer="nobody/none", env=hub)
+    assert told.succeeded, bench.log
+    assert "nobody/none can't be loaded, so words were counted" in told.notes[0]
+
+
+async def test_embeddings_go_through_batches(engine: FakeEngine, bench: Bench) -> None:
+    scenario = ("--traffic-scenario", "E(32)", "--batch-size", "1", "--batch-size", "4")
+    told = await bench.run(engine.url, *scenario, task="text-to-embeddings")
+    assert told.succeeded, bench.log
+    assert [run["batchSize"] for run in told.runs] == [1, 4]
+    asked = [r.body["input"] for r in engine.requests if r.path == "/v1/embeddings"]
+    assert {len(x) for x in asked if isinstance(x, list)} == {1, 4}
+
+
+async def test_results_of_an_earlier_run_are_not_mixed_in(engine: FakeEngine, bench: Bench) -> None:
+    old = bench.results / "run"
+    old.mkdir(parents=True)
+    (old / "D9_9_old.json").write_text(json.dumps({"aggregated_metrics": {}}))
+    scenario = ("--traffic-scenario", "D(20,5)", "--num-concurrency", "1")
+    told = await bench.run(engine.url, *scenario)
+    assert told.succeeded, bench.log
+    assert len(told.runs) == 1
+    assert (old / "old" / "D9_9_old.json").exists()
