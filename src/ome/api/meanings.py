@@ -143,6 +143,8 @@ ANNOTATIONS: Final = (
             "scales it; as `10m` or `90s`."),
     Meaning(c.A_SCALE_FROM_ZERO_TIMEOUT, _SERVICE, _YOU,
             "How long the gateway holds a request until a replica is there; as `10m` or `90s`."),
+    Meaning(c.A_PEER, "Node", "the model agent",
+            "Where the agent of this node gives models to other agents."),
     Meaning(c.A_VERIFY, _MODEL, "you, or `ome model verify`",
             "Every node that has the model reads all of its bytes again, once for each new value."),
     Meaning(c.A_CREATED_FROM, "children", _OME,
