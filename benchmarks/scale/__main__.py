@@ -61,7 +61,9 @@ async def run(options: argparse.Namespace, folder: Path) -> Object:
     with ControlPlane(folder / "bed") as bed:
         async with connected(bed) as api:
             await furnish(api)
-            measurement = Measurement(api, folder, options.n, rate=options.rate)
+            measurement = Measurement(
+                api, folder, options.n, rate=options.rate, profile=options.profile
+            )
             try:
                 for phase in phases:
                     if phase != "floor":
@@ -80,6 +82,9 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100, help="services")
     parser.add_argument("--rate", type=float, default=0, help="services a second; 0: all at once")
     parser.add_argument("--phases", default=",".join(PHASES))
+    parser.add_argument(
+        "--profile", type=Path, help="cProfile's file about the operator up to its first restart"
+    )
     parser.add_argument("--folder", type=Path, help="keep the logs here")
     parser.add_argument("--write", type=Path, help="also write the result to this file")
     options = parser.parse_args()

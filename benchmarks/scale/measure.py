@@ -35,9 +35,19 @@ _AS_VERSION = (
 class Operator:
     """``ome operator`` outside of the cluster, webhooks on."""
 
-    def __init__(self, api: Api, folder: Path, hooks: int, *, upgraded: bool = False) -> None:
+    def __init__(
+        self,
+        api: Api,
+        folder: Path,
+        hooks: int,
+        *,
+        upgraded: bool = False,
+        profile: Path | None = None,
+    ) -> None:
         self.port = free_port()
         start = ["-c", _AS_VERSION] if upgraded else ["-m", "ome.cli"]
+        if profile is not None:
+            start = ["-m", "cProfile", "-o", str(profile), *start]
         arguments = ["operator", "--kubeconfig", str(api.bed.kubeconfig("operator"))]
         arguments += ["--namespace", "ome", "--listen", f"127.0.0.1:{self.port}"]
         arguments += ["--webhook-url", f"https://127.0.0.1:{hooks}", "--lease-seconds", "5"]
@@ -84,8 +94,17 @@ class Operator:
 class Measurement:
     """The phases, in the order in which they are called."""
 
-    def __init__(self, api: Api, folder: Path, count: int, *, rate: float = 0) -> None:
+    def __init__(
+        self,
+        api: Api,
+        folder: Path,
+        count: int,
+        *,
+        rate: float = 0,
+        profile: Path | None = None,
+    ) -> None:
         self._api, self._folder, self._count, self._rate = api, folder, count, rate
+        self._profile = profile
         self._audit = Audit(api.bed)
         self._operator: Operator | None = None
         self._hooks = free_port()  # the same one for all: the API server has its address
@@ -98,7 +117,10 @@ class Measurement:
 
     async def _start(self, *, upgraded: bool = False) -> Operator:
         self.close()
-        self._operator = Operator(self._api, self._folder, self._hooks, upgraded=upgraded)
+        self._operator = Operator(
+            self._api, self._folder, self._hooks, upgraded=upgraded, profile=self._profile
+        )
+        self._profile = None
         await self._operator.until_leads()
         return self._operator
 

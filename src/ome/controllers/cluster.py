@@ -166,6 +166,12 @@ class Cluster:
             }
         )
 
+    def version(self, resource: Resource, key: Key) -> str | None:
+        """The version of a service or of a child in the cache; None where it isn't there."""
+        informer = self.services if resource == o.INFERENCE_SERVICES else self.children[resource]
+        snapshot = informer.snapshot(key.namespace, key.name)
+        return None if snapshot is None else str(snapshot.metadata.get("resourceVersion") or "")
+
     def pods_of(self, service: Object) -> dict[str, list[Object]]:
         """The service's pods by component, newest first."""
         found: dict[str, list[Object]] = {}

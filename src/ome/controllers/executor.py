@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from ome.api import constants as c
 from ome.apimachinery.errors import AlreadyExists, Conflict, NotFound
@@ -47,15 +48,22 @@ class KindGone(Exception):  # noqa: N818 - as above
         super().__init__(f"can't {sentence}: the cluster serves no {resource.kind} objects")
 
 
-async def execute(plan: Plan, client: Client, events: Events) -> None:
+Wrote = Callable[[Resource, Object], None]
+"""Is told what the server has after each write."""
+
+
+async def execute(
+    plan: Plan, client: Client, events: Events, wrote: Wrote = lambda _resource, _object: None
+) -> None:
     """Carries out all actions in order. Raises what the server answers."""
     done: dict[str, list[str]] = {}
     try:
         for apply in plan.applies:
-            await _apply(plan.owner, apply, client)
+            wrote(apply.resource, await _apply(plan.owner, apply, client))
             _note(done, plan.owner, _REASONS.get(apply.verb, ""), apply)
         for scale in plan.scales:
-            await _set_replicas(client, scale.resource, scale.key, scale.replicas)
+            changed = await _set_replicas(client, scale.resource, scale.key, scale.replicas)
+            wrote(scale.resource, changed)
             _note(done, plan.owner, "Scaled", scale)
         for delete in plan.deletes:
             if await _delete(delete, client):
@@ -77,34 +85,35 @@ def _note(
         done.setdefault(reason, []).append(action.sentence)
 
 
-async def _apply(owner: Object, action: Apply, client: Client) -> None:
+async def _apply(owner: Object, action: Apply, client: Client) -> Object:
     try:
         if action.verb == "create":
-            await _create(owner, action, client)
+            made = await _create(owner, action, client)
         else:
-            await _change(action, action.hand_over, client)
+            made = await _change(action, action.hand_over, client)
     except NotFound as error:
         if action.resource in OPTIONAL and "namespaces" not in error.message:
             raise KindGone(action.resource, action.sentence) from error
         raise
     if action.replicas is not None:
-        await _set_replicas(client, action.resource, action.key, action.replicas)
+        made = await _set_replicas(client, action.resource, action.key, action.replicas)
+    return made
 
 
-async def _create(owner: Object, action: Apply, client: Client) -> None:
+async def _create(owner: Object, action: Apply, client: Client) -> Object:
     """The cache holds only labelled children, and may lag: somebody may have the name."""
     try:
-        await client.create(
+        return await client.create(
             action.resource, ownership.for_creation(action.object), field_manager=c.MANAGER
         )
     except AlreadyExists:
         found = await client.get(action.resource, action.key.name, action.key.namespace)
         if not owns(owner, found):
             raise _taken(owner, action, found) from None
-        await _change(action, ownership.handed_over(found, action.object), client)
+        return await _change(action, ownership.handed_over(found, action.object), client)
 
 
-async def _change(action: Apply, hand_over: list[Object], client: Client) -> None:
+async def _change(action: Apply, hand_over: list[Object], client: Client) -> Object:
     if hand_over:
         await client.patch(
             action.resource,
@@ -114,7 +123,7 @@ async def _change(action: Apply, hand_over: list[Object], client: Client) -> Non
             type=PatchType.JSON,
             field_manager=c.MANAGER,
         )
-    await client.apply(action.resource, action.object, field_manager=c.MANAGER)
+    return await client.apply(action.resource, action.object, field_manager=c.MANAGER)
 
 
 def _taken(owner: Object, action: Apply, found: Object) -> NameTaken:
@@ -128,8 +137,8 @@ def _taken(owner: Object, action: Apply, found: Object) -> NameTaken:
     return NameTaken(action.resource.kind, action.key.name, described, passing=passing)
 
 
-async def _set_replicas(client: Client, resource: Resource, key: Key, count: int) -> None:
-    await client.patch(
+async def _set_replicas(client: Client, resource: Resource, key: Key, count: int) -> Object:
+    return await client.patch(
         resource,
         key.name,
         {"spec": {"replicas": count}},

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ome.api import conditions as cond
@@ -24,12 +25,14 @@ from ome.controllers import readiness, refusals
 from ome.controllers.cluster import Cluster
 from ome.controllers.decide import Decision, World, decide
 from ome.controllers.executor import KindGone, NameTaken, execute
+from ome.controllers.lag import LOOK_AGAIN_SECONDS, Lag
 from ome.controllers.plan import Plan
 from ome.controllers.recycling import recycle
 from ome.controllers.story import is_progress
 from ome.controllers.telling import Teller
 from ome.controllers.waves import Waves
 from ome.kube import Client, Events, KubeError, PatchType, Result
+from ome.rendering import Observed
 from ome.rendering.status import RENDERED, Answer, Problem, StatusInput, build
 from ome.rendering.workload import crashed_pods
 
@@ -81,6 +84,7 @@ class InferenceServices:
         self._waves = Waves()
         self._refused: dict[Key, int] = {}
         self._written: dict[Key, float] = {}
+        self._lag = Lag(cluster.version)
         self._teller = Teller(events)
         self._asking: dict[Key, _Asking] = {}
         self._tails: dict[Key, tuple[str, str]] = {}
@@ -97,20 +101,23 @@ class InferenceServices:
             self._forget(key)
             await self._let_go(service)
             return None
+        if self._lag.behind(key):
+            return Result(LOOK_AGAIN_SECONDS)
+        observed = self._cluster.observed(service)
         try:
-            decision = self._decide(service)
+            decision = self._decide(service, observed)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # A shape that nobody thought of. Nothing is touched; the queue tries again.
             text = f"OME stumbled over it ({type(error).__name__}: {error})"
             fix = "look for what is unusual in the service, its runtime or its model; report it"
             stumbled = Problem(RENDERED, "InternalError", text, fix)
-            await self._report(service, Decision(Plan(service), problem=stumbled))
+            await self._report(service, Decision(Plan(service), problem=stumbled), observed)
             raise
         prober = self._cluster.settings.prober
         recycling = recycle(
             service,
             decision.rendered,
-            self._cluster.observed(service),
+            observed,
             prober.unavailable_threshold_seconds,
             prober.startup,
             now(),
@@ -118,7 +125,8 @@ class InferenceServices:
         decision.plan.deletes.extend(recycling.deletes)
         again = recycling.again
         try:
-            await execute(decision.plan, self._client, self._events)
+            wrote = partial(self._lag.wrote, key)
+            await execute(decision.plan, self._client, self._events, wrote)
             self._refused.pop(key, None)
         except (NameTaken, KindGone, StatusError) as error:
             if isinstance(error, StatusError) and not refusals.is_refusal(error):
@@ -126,7 +134,7 @@ class InferenceServices:
             attempts = self._refused[key] = self._refused.get(key, 0) + 1
             again = refusals.pause(attempts)
             decision = replace(decision, problem=refusals.problem_of(error), rendered=None)
-        later = await self._report(service, decision)
+        later = await self._report(service, decision, observed)
         if _waits_for_kind(decision):
             self.look_for_kinds()
             again = KIND_RETRY
@@ -135,7 +143,7 @@ class InferenceServices:
 
     # -- deciding -----------------------------------------------------------------------------
 
-    def _decide(self, service: Object) -> Decision:
+    def _decide(self, service: Object, observed: Observed) -> Decision:
         key = key_of(service)
         namespace = key.namespace
         cluster = self._cluster
@@ -147,7 +155,7 @@ class InferenceServices:
             model_names=lambda: cluster.model_names(namespace),
             model_state=cluster.model_state,
             accelerators=cluster.accelerator_classes(),
-            observed=cluster.observed(service),
+            observed=observed,
             weight=cluster.weight,
             capabilities=cluster.capabilities,
             may_roll=self._waves.holds(key),
@@ -162,7 +170,9 @@ class InferenceServices:
 
     # -- reporting ----------------------------------------------------------------------------
 
-    async def _report(self, service: Object, decision: Decision) -> float | None:
+    async def _report(
+        self, service: Object, decision: Decision, observed: Observed
+    ) -> float | None:
         """Writes the status; seconds after which to come back if it was too early for that."""
         key = key_of(service)
         pods = self._cluster.pods_of(service)
@@ -176,7 +186,7 @@ class InferenceServices:
             rendered=decision.rendered,
             problem=decision.problem,
             selection=decision.selection,
-            observed=self._cluster.observed(service),
+            observed=observed,
             pods=pods,
             model=decision.wait,
             model_known=decision.model is not None,
@@ -218,7 +228,7 @@ class InferenceServices:
         self._written[key] = clock
         updated = {**service, "status": status}
         try:
-            await self._client.update(
+            answer = await self._client.update(
                 o.INFERENCE_SERVICES,
                 updated,
                 subresource="status",
@@ -226,6 +236,7 @@ class InferenceServices:
             )
         except NotFound:
             return None
+        self._lag.wrote(key, o.INFERENCE_SERVICES, answer)
         self._teller.changed(service, updated)
         return None
 
@@ -301,6 +312,7 @@ class InferenceServices:
 
     def _forget(self, key: Key) -> None:
         self._written.pop(key, None)
+        self._lag.forget(key)
         self._refused.pop(key, None)
         self._teller.forget(key)
         self._stop_asking(key)
