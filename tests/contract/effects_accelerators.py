@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.contract.cases import Case, Open, case, written
-from tests.contract.effects_models import column
+from tests.contract.cases import REFUSED, Case, case, written
+from tests.contract.effects_models import column, described
 from tests.contract.effects_pods import TERM
 from tests.contract.world import NOW, Seen, World, accelerator, node
 
@@ -14,10 +14,6 @@ from ome.controllers.accelerators import has_class
 
 KIND = "AcceleratorClass"
 PERFORMANCE = "spec.capabilities.performance"
-OPEN_PLACES = (
-    Open(KIND, r"spec\.model", "accelerators in the console: product names"),
-    Open(KIND, r"spec\.integration\..*", "queueing systems: Kueue flavors, Volcano GPU types"),
-)
 
 
 def cases() -> Iterator[Case]:
@@ -27,6 +23,16 @@ def cases() -> Iterator[Case]:
     yield from _cost()
     yield from _status()
     yield from case(KIND, "spec.vendor", "intel", column("Vendor"))
+    yield from case(
+        KIND, "spec.model", "h100-sxm", described("Product"), expected="nvidia hopper h100-sxm",
+        also={"spec.vendor": "nvidia", "spec.family": "hopper"},
+    )  # fmt: skip
+    for name in ("kueueResourceFlavor", "volcanoGPUType"):
+        path = f"spec.integration.{name}"
+        yield from case(
+            KIND, path, "h100", lambda s, path=path: s.warned(f"{path} has no effect"),
+            expected=True, state=REFUSED, why="queueing systems decide this themselves",
+        )  # fmt: skip
     yield from case(
         KIND,
         "spec.family",

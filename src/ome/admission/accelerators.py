@@ -74,12 +74,27 @@ def _resources(spec: Mapping[str, Any]) -> Iterator[FieldError]:
             )
 
 
+_INTEGRATION = {
+    "kueueResourceFlavor": "Kueue assigns flavors itself, by its queue's quotas and the pod's node "
+    "labels; say which nodes are meant in spec.discovery.nodeSelector",
+    "volcanoGPUType": "Volcano goes by the resources that a pod requests; name them in "
+    "spec.resources",
+}
+
+
 def accelerator_warnings(obj: Object) -> list[str]:
     spec = obj.get("spec") or {}
+    integration = spec.get("integration") or {}
+    found = [
+        f"spec.integration.{name} has no effect: {why}"
+        for name, why in _INTEGRATION.items()
+        if integration.get(name)
+    ]
     discovery = spec.get("discovery") or {}
     if any(discovery.get(key) for key in ("nodeSelector", "affinity", "pciVendorID", "deviceIDs")):
-        return []
+        return found
     return [
         "spec.discovery says nothing about nodes, so no node is found to have this accelerator; "
-        "give nodeSelector"
+        "give nodeSelector",
+        *found,
     ]

@@ -185,10 +185,22 @@ class AcceleratorIntegration(Lens, frozen=True, kw_only=True, rename="camel"):
     """Names by which queueing systems know it."""
 
     kueue_resource_flavor: Annotated[
-        str | None, Field("Name of its ResourceFlavor in Kueue.", default="none", example="h100")
+        str | None,
+        Field(
+            "Name of its ResourceFlavor in Kueue. Has no effect, and a warning says so: Kueue "
+            "assigns flavors itself.",
+            default="none",
+            example="h100",
+        ),
     ] = None
     volcano_gpu_type: Annotated[
-        str | None, Field("Name of its GPU type in Volcano.", default="none", example="H100")
+        str | None,
+        Field(
+            "Name of its GPU type in Volcano. Has no effect, and a warning says so: Volcano goes "
+            "by the resources that a pod requests.",
+            default="none",
+            example="H100",
+        ),
     ] = msgspec.field(name="volcanoGPUType", default=None)
 
 
