@@ -300,14 +300,14 @@ class Gateway:
         began = time.monotonic()
         code = "0"
         self._in_flight += 1
-        self.figures.in_flight.labels(service.id).inc()
+        self.figures.in_flight.add(service.id)
         try:
             if self.zero is not None and not self.table.endpoints(service):
                 await self.zero.wake(service)
             async with self.upstream.send(
                 outgoing,
                 lambda tried: self.table.endpoints(service, draw, tried),
-                self.figures.retries.labels(service.id).inc,
+                lambda: self.figures.retries.add(service.id),
             ) as answer:
                 code = str(answer.status)
                 return await self._pass_on(request, service, answer, began)
@@ -326,9 +326,9 @@ class Gateway:
             ) from None
         finally:
             self._in_flight -= 1
-            self.figures.in_flight.labels(service.id).dec()
-            self.figures.requests.labels(service.id, code).inc()
-            self.figures.duration.labels(service.id).observe(time.monotonic() - began)
+            self.figures.in_flight.add(service.id, by=-1)
+            self.figures.requests.add(service.id, code)
+            self.figures.duration.observe(service.id, time.monotonic() - began)
 
     async def _pass_on(
         self,
@@ -347,7 +347,7 @@ class Gateway:
         try:
             async for chunk in answer.content.iter_any():
                 if not tail:
-                    self.figures.first_byte.labels(service.id).observe(time.monotonic() - began)
+                    self.figures.first_byte.observe(service.id, time.monotonic() - began)
                 tail = (tail + chunk)[-_TAIL:]
                 async with asyncio.timeout(CLIENT_SECONDS):
                     await response.write(chunk)
@@ -358,7 +358,7 @@ class Gateway:
                 request.transport.abort()
             return response
         for kind, count in _USAGE.findall(tail):
-            self.figures.tokens.labels(service.id, kind.decode()).inc(int(count))
+            self.figures.tokens.add(service.id, kind.decode(), by=int(count))
         await response.write_eof()
         return response
 
