@@ -88,6 +88,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # click 8.1 has no such class
+            Output().print(error.format_message())
+            return USAGE
         said = error.format_message().rstrip(".")
         Output().error(f"{said}{'' if said[-1:] == '?' else '.'} See '{_path(error)} --help'")
         return USAGE
