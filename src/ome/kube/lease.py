@@ -27,6 +27,8 @@ from ome.kube.errors import KubeError, LeadershipLost
 log = logging.getLogger("ome.kube.lease")
 
 Lead = Callable[[], Awaitable[None]]
+RELEASE_SECONDS = 2.0
+"""So long a shutdown waits for the API to take the release; without it the lease runs out."""
 
 
 class LeaderElector:
@@ -199,7 +201,7 @@ class LeaderElector:
             "acquireTime": now,
         }
         try:
-            async with asyncio.timeout(self._period):
+            async with asyncio.timeout(RELEASE_SECONDS):
                 self._observe(await self._client.update(LEASES, {**self._lease, "spec": spec}))
         except (StatusError, KubeError, TimeoutError) as error:
             log.info("%s was not released, it runs out by itself: %s", self._name, error)
