@@ -19,6 +19,7 @@ from tests.cluster import corpus
 from tests.cluster.bed import lws
 from tests.cluster.bed.build import crd_files
 from tests.cluster.bed.controlplane import ControlPlane
+from tests.cluster.tidying import tidy
 from tests.cluster.wire import Answer, Api, established, over_tls, over_unix
 from tests.tools import helm, kubectl
 
@@ -42,7 +43,7 @@ class Kubectl:
     def try_(self, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         base = [str(self.binary), "--kubeconfig", str(self.kubeconfig), "-n", self.namespace]
         return subprocess.run(
-            [*base, *args], input=stdin, capture_output=True, text=True, timeout=120
+            [*base, *args], input=stdin, capture_output=True, text=True, timeout=240
         )
 
     def run(self, *args: str, stdin: str | None = None) -> str:
@@ -98,6 +99,15 @@ def cluster(bed: ControlPlane, kubectl: Path) -> Kubectl:
         )
         client.wait(f"node/node-{i}", "condition=Ready")
     return client
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tidied(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Begins before every other fixture of a module, so it ends after them."""
+    plane: ControlPlane = request.getfixturevalue("bed")
+    client = Kubectl(request.getfixturevalue("kubectl"), plane.kubeconfig())
+    yield
+    tidy(client.try_)
 
 
 @pytest.fixture

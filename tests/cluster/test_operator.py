@@ -14,7 +14,7 @@ from tests.cluster.omehome import ACCOUNT, SAMPLES, Home, quiet
 from tests.cluster.replicas import LEASE_SECONDS, Replica, audited, until, writes
 
 Object = dict[str, Any]
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ from ome.cli.install import rbac
 from ome.kube import Client, connect
 
 Object = dict[str, Any]
-pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest.fixture(scope="module")
