@@ -74,7 +74,7 @@ MOVING = (
     ("ome_reconcile_duration_seconds_count", 'controller="inferenceservice"'),
     ("ome_queue_latency_seconds_count", 'controller="inferenceservice"'),
     ("ome_queue_latency_seconds_sum", 'controller="inferenceservice"'),
-    ("ome_api_requests_total", 'code="201",resource="deployments.apps",verb="apply"'),
+    ("ome_api_requests_total", 'code="201",resource="deployments.apps",verb="create"'),
     ("ome_api_requests_total", 'code="200",resource="inferenceservices.ome.io",verb="update"'),
     ("ome_cache_objects", 'resource="inferenceservices.ome.io"'),
 )

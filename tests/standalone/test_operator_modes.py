@@ -70,6 +70,37 @@ async def test_a_kind_that_is_installed_later_is_taken_up_without_a_restart(home
     assert ready["status"]["modelStatus"]["modelCopies"]["totalCopies"] == 1
 
 
+async def test_a_kind_that_is_removed_is_missed_and_taken_up_again_when_it_is_back(
+    home: Home,
+) -> None:
+    await home.install(x.LEADER_WORKER_SETS)
+    await home.start_operator()
+    await home.apply(model(), gpu_runtime(), runtime("plain"), service())
+    await home.apply(service("other", runtime={"name": "plain"}))
+    await home.report("tiny", "Ready")
+    await _exists(home, x.LEADER_WORKER_SETS, "lws-chat-engine")
+    await _exists(home, r.DEPLOYMENTS, "other-engine")
+    deployment = await home.client.get(r.DEPLOYMENTS, "other-engine", "default")
+    groups = x.LEADER_WORKER_SETS
+    await home.client.delete(r.CUSTOM_RESOURCE_DEFINITIONS, f"{groups.plural}.{groups.group}")
+    assert home.operator is not None
+    home.operator.look_for_kinds(changing=True)  # what `ome operator` does on the definition's end
+    await home.until_condition("chat", "Ready", "False", "MissingKind")
+
+    async def unwatched() -> bool:
+        assert home.operator is not None
+        return all(informer.resource != groups for informer in home.operator.informers())
+
+    await home.until("nobody watches a kind that is not there", unwatched)
+    await home.install(groups)
+    home.operator.look_for_kinds(changing=True)
+    await _exists(home, groups, "lws-chat-engine")
+    await home.until_condition("chat", "EngineReady", "False")
+    again = await home.client.get(r.DEPLOYMENTS, "other-engine", "default")
+    assert again["metadata"]["uid"] == deployment["metadata"]["uid"]
+    assert again["metadata"]["generation"] == deployment["metadata"]["generation"]
+
+
 async def test_a_change_of_mode_serves_all_the_way(home: Home) -> None:
     await home.install(x.LEADER_WORKER_SETS)
     await home.start_operator()

@@ -24,10 +24,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ome.apimachinery.errors import StatusError
-from ome.apimachinery.objects import Key, key_of
+from ome.apimachinery.objects import Key, Resource, key_of
 from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
 from ome.controllers.benchmarks import FOLLOW_SECONDS, BenchmarkCaches, Benchmarks
 from ome.controllers.claims import Inspector
@@ -37,7 +38,7 @@ from ome.controllers.inferenceservice import InferenceServices
 from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
 from ome.controllers.plan import OPTIONAL
 from ome.controllers.settings import gone
-from ome.kube import Client, Controller, Events, KubeError
+from ome.kube import Client, Controller, Events, Informer, KubeError
 from ome.rendering import Capabilities
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ class Operator:
         self._progress_seconds = progress_seconds
         self._led = False
         self._look = asyncio.Event()
+        self._settling = False
+        self.kinds_problem = ""
+        """Why it isn't known which kinds the cluster has; empty where it is."""
+        self._watches: dict[Resource, asyncio.Task[None]] = {}
         self._kinds_known = asyncio.Event()
         self.cluster = Cluster(client, namespace)
         self.configuration = ConfigurationReporter(namespace)
@@ -97,7 +102,7 @@ class Operator:
         client = self._client
         self.events = Events(client, "ome")
         self.reconciler = InferenceServices(client, self.cluster, self.events, http=self._session)
-        self.reconciler.look_for_kinds = self._look.set
+        self.reconciler.look_for_kinds = self.look_for_kinds
         self.services = Controller(
             "inferenceservice", self.reconciler.reconcile, workers=SERVICE_WORKERS
         )
@@ -153,11 +158,16 @@ class Operator:
     async def watch(self) -> None:
         """Keeps the caches, until cancelled. What a server refuses is tried again for ever."""
         async with asyncio.TaskGroup() as tasks:
-            for informer in (*self.cluster.informers(), *self.benchmark_caches.informers()):
+            for informer in self.informers():
                 tasks.create_task(informer.run(), name=f"watch {informer.resource}")
             await self._watch_kinds(tasks, self._capabilities or await self._discover())
             self._kinds_known.set()
             tasks.create_task(self._look_for_kinds(tasks), name="look for kinds")
+
+    def informers(self) -> list[Informer]:
+        """All caches, also those that are being read for the first time."""
+        benchmarks = self.benchmark_caches.informers()
+        return [*self.cluster.informers(), *self.cluster.coming(), *benchmarks]
 
     async def synced(self) -> None:
         """Waits until the caches have been filled once."""
@@ -205,37 +215,66 @@ class Operator:
 
     # -- kinds that a cluster may lack --------------------------------------------------------
 
+    def look_for_kinds(self, *, changing: bool = False) -> None:
+        """Looks soon which kinds the cluster has; ``changing``: and once more a while later, for
+        discovery follows what happens to definitions with a delay."""
+        self._settling = self._settling or changing
+        self._look.set()
+
     async def _discover(self) -> Capabilities:
-        """Which of the kinds that a cluster may lack are there; none where it can't be asked now:
-        a service that needs one asks again."""
-        try:
-            discovery = await self._client.discover(refresh=True)
-        except (KubeError, StatusError) as error:
-            log.warning("can't look which kinds the cluster has: %s", error)
-            return self.cluster.capabilities
-        return Capabilities(frozenset(kind for kind in OPTIONAL if discovery.has(kind)))
+        """Which of the kinds that a cluster may lack are there, as soon as the server says so."""
+        while True:
+            try:
+                discovery = await self._client.discover(refresh=True)
+            except (KubeError, StatusError) as error:
+                if not self.kinds_problem:
+                    log.warning("can't look which kinds the cluster has: %s", error)
+                self.kinds_problem = str(error)
+                await asyncio.sleep(KINDS_SECONDS / 5)
+                continue
+            self.kinds_problem = ""
+            return Capabilities(frozenset(kind for kind in OPTIONAL if discovery.has(kind)))
 
     async def _watch_kinds(self, tasks: asyncio.TaskGroup, found: Capabilities) -> None:
-        """Starts watching what is there; uses it when all of it is known."""
-        informers = self.cluster.missing_informers(found)
-        for informer in informers:
+        """Starts watching what is there and stops watching what is not; uses it when all of it is
+        known. What vanishes while it is read is not waited for."""
+        for informer in self.cluster.missing_informers(found):
+            kind = informer.resource
             informer.add_handler(self._child_changed)
-            tasks.create_task(informer.run(), name=f"watch {informer.resource}")
-        for informer in informers:
-            await informer.synced()
-        self.cluster.use(found)
+            self._watches[kind] = tasks.create_task(informer.run(), name=f"watch {kind}")
+        lost: set[Resource] = set()
+        for informer in self.cluster.coming():
+            while not informer.has_synced and informer.resource not in lost:
+                try:
+                    async with asyncio.timeout(KINDS_SECONDS):
+                        await informer.synced()
+                except TimeoutError:
+                    lost |= found.kinds - (await self._discover()).kinds
+        kinds = found.kinds - lost
+        self.cluster.use(replace(found, kinds=kinds))
+        for kind in self._watches.keys() - kinds:
+            self._watches.pop(kind).cancel()
 
     async def _look_for_kinds(self, tasks: asyncio.TaskGroup) -> None:
-        """While a service waits for a kind, looks whether it was installed in the meantime."""
+        """Looks whether kinds were installed or removed: when a definition changes, and while a
+        service waits for one."""
         while True:
             await self._look.wait()
-            found = await self._discover()
-            if found.kinds - self.cluster.capabilities.kinds:
-                log.info("new kinds: %s", ", ".join(sorted(str(kind) for kind in found.kinds)))
+            self._look.clear()
+            if self._settling:
+                self._settling = False
+                self._look.set()
+            before, found = self.cluster.capabilities, await self._discover()
+            for what, kinds in (
+                ("new", found.kinds - before.kinds),
+                ("removed", before.kinds - found.kinds),
+            ):
+                if kinds:
+                    log.info("%s kinds: %s", what, ", ".join(sorted(map(str, kinds))))
+            if found.kinds != before.kinds:
                 await self._watch_kinds(tasks, found)
                 self._everything_changed()
             await asyncio.sleep(KINDS_SECONDS)
-            self._look.clear()
 
     # -- what triggers what -------------------------------------------------------------------
 
