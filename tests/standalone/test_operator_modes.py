@@ -30,7 +30,7 @@ READY_GROUP = {
 @pytest.fixture
 async def home(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Home]:
     monkeypatch.setattr("ome.controllers.inferenceservice.KIND_RETRY", 0.2)
-    monkeypatch.setattr("ome.controllers.operator.KINDS_SECONDS", 0.1)
+    monkeypatch.setattr("ome.controllers.kinds.KINDS_SECONDS", 0.1)
     async with running_home() as found:
         yield found
 
@@ -84,7 +84,7 @@ async def test_a_kind_that_is_removed_is_missed_and_taken_up_again_when_it_is_ba
     groups = x.LEADER_WORKER_SETS
     await home.client.delete(r.CUSTOM_RESOURCE_DEFINITIONS, f"{groups.plural}.{groups.group}")
     assert home.operator is not None
-    home.operator.look_for_kinds(changing=True)  # what `ome operator` does on the definition's end
+    home.operator.kinds.look(changing=True)  # what `ome operator` does on the definition's end
     await home.until_condition("chat", "Ready", "False", "MissingKind")
 
     async def unwatched() -> bool:
@@ -93,7 +93,7 @@ async def test_a_kind_that_is_removed_is_missed_and_taken_up_again_when_it_is_ba
 
     await home.until("nobody watches a kind that is not there", unwatched)
     await home.install(groups)
-    home.operator.look_for_kinds(changing=True)
+    home.operator.kinds.look(changing=True)
     await _exists(home, groups, "lws-chat-engine")
     await home.until_condition("chat", "EngineReady", "False")
     again = await home.client.get(r.DEPLOYMENTS, "other-engine", "default")

@@ -265,7 +265,7 @@ class _Replica:
         return found
 
     def _unread(self) -> Iterator[str]:
-        if problem := self._operator.kinds_problem:
+        if problem := self._operator.kinds.problem:
             yield f"which kinds the cluster has: {forbidden.explained(problem)}"
         for informer in self._informers():
             if informer.has_synced:
@@ -302,7 +302,7 @@ class _Replica:
         snapshot = new if new is not None else old
         name = snapshot.key.name
         if name in _OPTIONAL:  # MODIFIED too: a kind is served some time after its definition
-            self._operator.look_for_kinds(changing=True)
+            self._operator.kinds.look(changing=True)
         if not name.endswith(f".{o.GROUP}") or new is None:
             return
         version = labels_of(snapshot.object()).get(L_VERSION)

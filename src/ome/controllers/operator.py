@@ -24,21 +24,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ome.apimachinery.errors import StatusError
-from ome.apimachinery.objects import Key, Resource, key_of
+from ome.api import constants as c
+from ome.apimachinery.objects import Key, key_of
 from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
 from ome.controllers.benchmarks import FOLLOW_SECONDS, BenchmarkCaches, Benchmarks
 from ome.controllers.claims import Inspector
 from ome.controllers.cluster import Cluster, lost_since, service_of
 from ome.controllers.configuration import ConfigurationReporter
 from ome.controllers.inferenceservice import InferenceServices
+from ome.controllers.kinds import Kinds
 from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
-from ome.controllers.plan import OPTIONAL
 from ome.controllers.settings import gone
-from ome.kube import Client, Controller, Events, Informer, KubeError
+from ome.kube import Client, Controller, Events, Informer
 from ome.rendering import Capabilities
 
 if TYPE_CHECKING:
@@ -52,8 +51,6 @@ GATHER_SECONDS = 0.05
 """Changes of children come in bursts: so long they are gathered before the service is looked at."""
 QUIET_SECONDS = 1.0
 """How long changes of nodes and pods are gathered before accelerator classes are looked at."""
-KINDS_SECONDS = 10.0
-"""At least so long between two looks at which kinds the cluster has."""
 MODEL_WORKERS = 4
 
 
@@ -84,14 +81,14 @@ class Operator:
         self._on_controllers = on_controllers or (lambda _controllers: None)
         self._progress_seconds = progress_seconds
         self._led = False
-        self._look = asyncio.Event()
-        self._settling = False
-        self.kinds_problem = ""
-        """Why it isn't known which kinds the cluster has; empty where it is."""
-        self._watches: dict[Resource, asyncio.Task[None]] = {}
-        self._kinds_known = asyncio.Event()
         self.cluster = Cluster(client, namespace)
-        self.configuration = ConfigurationReporter(namespace)
+        self.kinds = Kinds(
+            client,
+            self.cluster,
+            found=lambda informer: informer.add_handler(self._child_changed),
+            changed=self._everything_changed,
+        )
+        self.configuration = ConfigurationReporter(c.INFERENCE_SERVICE_CONFIG, namespace)
         self._last_config = self.cluster.settings.config
         self.benchmark_caches = BenchmarkCaches(client, namespace)
         self._prepare()
@@ -102,7 +99,7 @@ class Operator:
         client = self._client
         self.events = Events(client, "ome")
         self.reconciler = InferenceServices(client, self.cluster, self.events, http=self._session)
-        self.reconciler.look_for_kinds = self.look_for_kinds
+        self.reconciler.look_for_kinds = self.kinds.look
         self.services = Controller(
             "inferenceservice", self.reconciler.reconcile, workers=SERVICE_WORKERS
         )
@@ -160,9 +157,7 @@ class Operator:
         async with asyncio.TaskGroup() as tasks:
             for informer in self.informers():
                 tasks.create_task(informer.run(), name=f"watch {informer.resource}")
-            await self._watch_kinds(tasks, self._capabilities or await self._discover())
-            self._kinds_known.set()
-            tasks.create_task(self._look_for_kinds(tasks), name="look for kinds")
+            tasks.create_task(self.kinds.run(self._capabilities), name="kinds")
 
     def informers(self) -> list[Informer]:
         """All caches, also those that are being read for the first time."""
@@ -174,7 +169,7 @@ class Operator:
         await self.cluster.synced()
         for informer in self.benchmark_caches.informers():
             await informer.synced()
-        await self._kinds_known.wait()
+        await self.kinds.synced()
 
     async def lead(self) -> None:
         """Acts, until cancelled. The caches must be filled, and kept by :meth:`watch`."""
@@ -185,14 +180,17 @@ class Operator:
         log.info("caches are filled: %d services", len(self.cluster.services))
         if not self.cluster.config.keys():
             self.cluster.settings = gone(None)
-            self.configuration.changed(self.cluster.settings, None)
-        self.configuration.lead(self.events)
+            self.configuration.changed(self.cluster.settings.problems, None)
+        reporters = (self.configuration, self.benchmark_caches.configuration)
+        for reporter in reporters:
+            reporter.lead(self.events)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for controller in self.controllers():
                     tasks.create_task(controller.run(), name=controller.name)
         finally:
-            self.configuration.follow()
+            for reporter in reporters:
+                reporter.follow()
             await self.reconciler.close()
             await self.events.close()
             session, self._own_http = self._own_http, None
@@ -212,69 +210,6 @@ class Operator:
             self.accelerators.enqueue(key)
         for key in self.benchmark_caches.benchmarks.keys():  # noqa: SIM118 - a method of informers
             self.benchmarks.enqueue(key)
-
-    # -- kinds that a cluster may lack --------------------------------------------------------
-
-    def look_for_kinds(self, *, changing: bool = False) -> None:
-        """Looks soon which kinds the cluster has; ``changing``: and once more a while later, for
-        discovery follows what happens to definitions with a delay."""
-        self._settling = self._settling or changing
-        self._look.set()
-
-    async def _discover(self) -> Capabilities:
-        """Which of the kinds that a cluster may lack are there, as soon as the server says so."""
-        while True:
-            try:
-                discovery = await self._client.discover(refresh=True)
-            except (KubeError, StatusError) as error:
-                if not self.kinds_problem:
-                    log.warning("can't look which kinds the cluster has: %s", error)
-                self.kinds_problem = str(error)
-                await asyncio.sleep(KINDS_SECONDS / 5)
-                continue
-            self.kinds_problem = ""
-            return Capabilities(frozenset(kind for kind in OPTIONAL if discovery.has(kind)))
-
-    async def _watch_kinds(self, tasks: asyncio.TaskGroup, found: Capabilities) -> None:
-        """Starts watching what is there and stops watching what is not; uses it when all of it is
-        known. What vanishes while it is read is not waited for."""
-        for informer in self.cluster.missing_informers(found):
-            kind = informer.resource
-            informer.add_handler(self._child_changed)
-            self._watches[kind] = tasks.create_task(informer.run(), name=f"watch {kind}")
-        lost: set[Resource] = set()
-        for informer in self.cluster.coming():
-            while not informer.has_synced and informer.resource not in lost:
-                try:
-                    async with asyncio.timeout(KINDS_SECONDS):
-                        await informer.synced()
-                except TimeoutError:
-                    lost |= found.kinds - (await self._discover()).kinds
-        kinds = found.kinds - lost
-        self.cluster.use(replace(found, kinds=kinds))
-        for kind in self._watches.keys() - kinds:
-            self._watches.pop(kind).cancel()
-
-    async def _look_for_kinds(self, tasks: asyncio.TaskGroup) -> None:
-        """Looks whether kinds were installed or removed: when a definition changes, and while a
-        service waits for one."""
-        while True:
-            await self._look.wait()
-            self._look.clear()
-            if self._settling:
-                self._settling = False
-                self._look.set()
-            before, found = self.cluster.capabilities, await self._discover()
-            for what, kinds in (
-                ("new", found.kinds - before.kinds),
-                ("removed", before.kinds - found.kinds),
-            ):
-                if kinds:
-                    log.info("%s kinds: %s", what, ", ".join(sorted(map(str, kinds))))
-            if found.kinds != before.kinds:
-                await self._watch_kinds(tasks, found)
-                self._everything_changed()
-            await asyncio.sleep(KINDS_SECONDS)
 
     # -- what triggers what -------------------------------------------------------------------
 
@@ -375,7 +310,8 @@ class Operator:
                 self.services.enqueue(key)
 
     def _config_changed(self, _event: str, _old: Any, new: Any) -> None:
-        self.configuration.changed(self.cluster.settings, new.object() if new is not None else None)
+        live = new.object() if new is not None else None
+        self.configuration.changed(self.cluster.settings.problems, live)
         if self.cluster.settings.config != self._last_config:
             self._last_config = self.cluster.settings.config
             self._everything_changed()
