@@ -67,6 +67,7 @@ CASES: dict[str, tuple[str, ...]] = {
         "networkPolicy.enabled=false",
     ),
     "prometheus": ("serviceMonitor.enabled=true", 'serviceMonitor.labels={"release":"prom"}'),
+    "catalog": ("catalog.enabled=true", 'catalog.models=["qwen3-0-6b","qwen3-8b"]'),
     "everything else": (
         "operator.replicas=3",
         'operator.extraEnv=[{"name":"HTTPS_PROXY","value":"http://proxy:3128"}]',

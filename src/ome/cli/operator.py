@@ -35,9 +35,9 @@ from ome.admission.views import LOOKED_AT
 from ome.api import constants as c
 from ome.api import resources as o
 from ome.apimachinery.errors import StatusError
-from ome.apimachinery.objects import Resource, labels_of
+from ome.apimachinery.objects import Object, Resource, labels_of
 from ome.apimachinery.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS
-from ome.cli import forbidden
+from ome.cli import forbidden, shipped
 from ome.cli.errors import CliError
 from ome.cli.health import HealthServer
 from ome.cli.metrics import CONTENT_TYPE, Metrics
@@ -78,6 +78,8 @@ class Options:
     drain: float = 5.0
     identity: str = field(default_factory=own_identity)
     lease_duration: float = 15.0
+    catalog: tuple[Object, ...] = ()
+    """What of the shipped catalog is to be there."""
 
 
 async def run(client: Client, options: Options) -> None:
@@ -247,7 +249,9 @@ class _Replica:
     async def _lead(self) -> None:
         self._leads = True
         try:
-            await self._operator.lead()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(shipped.put(self._client, self._options.catalog), name="catalog")
+                await self._operator.lead()
         finally:
             self._leads = False
 

@@ -158,6 +158,14 @@ OPERATOR_CLUSTER: Final = (
         _CONFIGURATIONS[VALIDATING_WEBHOOKS],
     ),
 )
+OPERATOR_CATALOG: Final = (
+    Rule(
+        "the shipped catalog, where an installation asks for it",
+        _OME,
+        ("clusterservingruntimes", "acceleratorclasses", "clusterbasemodels"),
+        ("get", "create", "patch"),
+    ),
+)
 OPERATOR_OWN: Final = (
     Rule(
         "electing a leader (create can't be limited to a name)",
