@@ -52,12 +52,14 @@ def _read_by_a_node(runtime: Object) -> Object:
 class Home:
     """OME installed on the bed, but for the workloads: those are processes here."""
 
-    def __init__(self, bed: ControlPlane, admin: Kubectl, folder: Path) -> None:
+    def __init__(
+        self, bed: ControlPlane, admin: Kubectl, folder: Path, settings: Object | None = None
+    ) -> None:
         self.bed, self.admin, self.folder = bed, admin.in_namespace("ome"), folder
         self.balancer = Balancer()
         self.replicas: list[Replica] = []
         self._count = 0
-        wanted, _ = applying.chosen("ome", {})
+        wanted, _ = applying.chosen("ome", settings or {})
         self.objects = [
             obj
             for obj in wanted

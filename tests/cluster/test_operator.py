@@ -190,6 +190,20 @@ def test_a_crd_that_goes_and_comes_back_is_waited_for(home: Home, replica: Repli
     until("it is read again", lambda: replica.metric(series) == 1)
 
 
+def test_another_project_that_goes_and_comes_back_is_noticed(home: Home, replica: Replica) -> None:
+    name = "scaledobjects.keda.sh"
+    crd = home.admin.get("crd", name)
+    crd["metadata"] = {"name": name, "annotations": crd["metadata"]["annotations"]}
+    del crd["status"]
+    series = f'ome_cache_synced{{resource="{name}"}}'
+    assert replica.metric(series) == 1
+    home.admin.run("delete", "crd", name)
+    until("it is let go of", lambda: replica.said("removed kinds: ") and not replica.metric(series))
+    assert replica.get("/readyz")[0] == 200
+    home.admin.apply(crd)
+    until("it is watched again", lambda: replica.metric(series) == 1)
+
+
 def _applied(admin: Kubectl, obj: Object) -> bool:
     return admin.try_("apply", "-f", "-", stdin=json.dumps(obj)).returncode == 0
 
@@ -201,12 +215,15 @@ def test_a_missing_right_is_named_with_the_rule_to_add(home: Home, replica: Repl
         for o in home.objects
         if o["kind"] == "ClusterRole" and o["metadata"]["name"] == "ome-manager-role"
     )
-    less = {**role, "rules": [r for r in role["rules"] if r["resources"] != ["nodes"]]}
+    taken = (["nodes"], ["scaledobjects"])
+    less = {**role, "rules": [r for r in role["rules"] if r["resources"] not in taken]}
     home.admin.apply(less)
     second = home.start()
     try:
         rule = '{apiGroups: [""], resources: ["nodes"], verbs: ["list"]}'
         until("it says so", lambda: rule in second.get("/readyz")[1])
+        other = '{apiGroups: ["keda.sh"], resources: ["scaledobjects"], verbs: ["list"]}'
+        until("kinds that a cluster may lack too", lambda: other in second.get("/readyz")[1])
         until("it logs so", lambda: second.said(rule))
         assert not second.leads
         home.admin.apply(role, *bindings)

@@ -41,9 +41,11 @@ pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")
 def home(
     bed: ControlPlane, cluster: Kubectl, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Home]:
-    home = Home(bed, cluster, tmp_path_factory.mktemp("rights"))
+    """With everything that can be switched on, but for what other settings stand for."""
+    home = Home(bed, cluster, tmp_path_factory.mktemp("rights"), {"catalog.enabled": True})
     try:
         home.install()
+        home.start("--catalog", "true", "--catalog-models", '["bge-m3"]')
         home.replica()
         yield home
     finally:
@@ -66,6 +68,18 @@ async def place(home: Home, ns: Kubectl, client: Client) -> AsyncIterator[Place]
     home.report("tiny")
     yield made
     await made.clear()
+
+
+async def test_the_catalog_is_put_on_the_cluster(home: Home, client: Client) -> None:
+    async def there() -> bool:
+        listed = await client.list(o.CLUSTER_BASE_MODELS)
+        return "bge-m3" in [item["metadata"]["name"] for item in listed.items]
+
+    await _until("the catalog's model is there", there)
+    for resource in (o.CLUSTER_BASE_MODELS, o.ACCELERATOR_CLASSES, o.CLUSTER_SERVING_RUNTIMES):
+        for item in (await client.list(resource)).items:
+            if "ome.io/content-hash" in (item["metadata"].get("annotations") or {}):
+                await client.delete(resource, item["metadata"]["name"])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -290,8 +304,8 @@ def _asked(bed: ControlPlane, account: str) -> tuple[set[tuple[str, str, str]], 
         place = "/".join(filter(None, (ref.get("resource"), ref.get("subresource"))))
         asked.add((ref.get("apiGroup", ""), place, event["verb"]))
         status = event.get("responseStatus") or {}
-        # The test of a missing right (test_operator.py) takes away the one for nodes.
-        taken = account == ACCOUNT and ref.get("resource") == "nodes"
+        # The test of a missing right (test_operator.py) takes these away.
+        taken = account == ACCOUNT and ref.get("resource") in ("nodes", "scaledobjects")
         if status.get("code") == 403 and "cannot" in str(status.get("message")) and not taken:
             refused.append(f"{event['verb']} {place}: {status.get('message')}")
     return asked, refused
@@ -314,7 +328,8 @@ def _unused(rules: Sequence[rbac.Rule], asked: set[tuple[str, str, str]]) -> lis
 async def test_the_operator_lacks_no_right_and_has_none_in_vain(home: Home) -> None:
     asked, refused = _asked(home.bed, ACCOUNT)
     assert refused == []
-    assert _unused((*rbac.OPERATOR_CLUSTER, *rbac.OPERATOR_OWN), asked) == []
+    rules = (*rbac.OPERATOR_CLUSTER, *rbac.OPERATOR_CATALOG, *rbac.OPERATOR_OWN)
+    assert _unused(rules, asked) == []
     secrets = {verb for _, place, verb in asked if place == "secrets"}
     assert secrets <= {"get", "create", "update"}, "Secrets are read by name"
 
