@@ -51,9 +51,11 @@ class Kubectl:
         assert done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr or done.stdout}"
         return done.stdout
 
-    def apply(self, *objects: dict[str, Any]) -> str:
+    def apply(self, *objects: dict[str, Any], force: bool = False) -> str:
+        """``force`` takes fields from whoever has them."""
         listing = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        return self.run("apply", "--server-side", "-f", "-", stdin=json.dumps(listing))
+        how = ("--server-side", *(("--force-conflicts",) if force else ()))
+        return self.run("apply", *how, "-f", "-", stdin=json.dumps(listing))
 
     def get(self, *args: str) -> Any:
         return json.loads(self.run("get", *args, "-o", "json"))

@@ -124,7 +124,8 @@ class Replica:
         arguments += ["--lease-seconds", str(LEASE_SECONDS), "--drain-seconds", "1"]
         if balancer is not None:
             arguments += ["--webhook-url", balancer.url]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        path = os.pathsep.join(p for p in sys.path if p)
+        environment = {**os.environ, "PYTHONPATH": path, "OME_IMAGE": "ome:test"}  # as in a pod
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ome.cli", *arguments, *more],

@@ -24,7 +24,7 @@ import re
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,15 +35,16 @@ from ome.admission.views import LOOKED_AT
 from ome.api import constants as c
 from ome.api import resources as o
 from ome.apimachinery.errors import StatusError
-from ome.apimachinery.objects import Resource, labels_of
+from ome.apimachinery.objects import Object, Resource, labels_of
 from ome.apimachinery.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS
-from ome.cli import forbidden
+from ome.cli import forbidden, shipped
 from ome.cli.errors import CliError
 from ome.cli.health import HealthServer
 from ome.cli.metrics import CONTENT_TYPE, Metrics
 from ome.cli.webhooks import Webhooks
 from ome.controllers import Operator
 from ome.controllers.claims import Inspector
+from ome.controllers.plan import OPTIONAL
 from ome.kube import Client, Informer, KubeError, LeaderElector, LeadershipLost
 
 log = logging.getLogger("ome.operator")
@@ -53,6 +54,7 @@ OLDEST_SERVER = (1, 28)
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _TELL_SECONDS = 15.0
 _RIVAL_SECONDS = 5.0
+_OPTIONAL = frozenset(f"{kind.plural}.{kind.group}" for kind in OPTIONAL)
 L_VERSION = "app.kubernetes.io/version"
 
 
@@ -76,6 +78,8 @@ class Options:
     drain: float = 5.0
     identity: str = field(default_factory=own_identity)
     lease_duration: float = 15.0
+    catalog: tuple[Object, ...] = ()
+    """What of the shipped catalog is to be there."""
 
 
 async def run(client: Client, options: Options) -> None:
@@ -164,7 +168,7 @@ class _Replica:
 
     def _informers(self) -> list[Informer]:
         hooks = self._webhooks.informers() if self._webhooks is not None else []
-        return [*self._operator.cluster.informers(), *self._extra, *hooks, self._crds]
+        return [*self._operator.informers(), *self._extra, *hooks, self._crds]
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -245,7 +249,9 @@ class _Replica:
     async def _lead(self) -> None:
         self._leads = True
         try:
-            await self._operator.lead()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(shipped.put(self._client, self._options.catalog), name="catalog")
+                await self._operator.lead()
         finally:
             self._leads = False
 
@@ -263,6 +269,8 @@ class _Replica:
         return found
 
     def _unread(self) -> Iterator[str]:
+        if problem := self._operator.kinds.problem:
+            yield f"which kinds the cluster has: {forbidden.explained(problem)}"
         for informer in self._informers():
             if informer.has_synced:
                 continue
@@ -293,13 +301,12 @@ class _Replica:
                 log.info("ready")
             told = problems
 
-    def _crd_changed(self, event: str, old: Any, new: Any) -> None:
+    def _crd_changed(self, _event: str, old: Any, new: Any) -> None:
         """Which kinds there are has changed; and ours should be those of this version."""
         snapshot = new if new is not None else old
         name = snapshot.key.name
-        look: Callable[[], None] | None = getattr(self._operator, "look_for_kinds", None)
-        if look is not None and event != "MODIFIED":
-            look()
+        if name in _OPTIONAL:  # MODIFIED too: a kind is served some time after its definition
+            self._operator.kinds.look(changing=True)
         if not name.endswith(f".{o.GROUP}") or new is None:
             return
         version = labels_of(snapshot.object()).get(L_VERSION)

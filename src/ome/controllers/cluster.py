@@ -97,12 +97,18 @@ class Cluster:
         }
         for informer in self._coming.values():
             informer.add_index("service", lambda obj: [service_of(obj)])
+        return self.coming()
+
+    def coming(self) -> list[Informer]:
+        """Informers that are being read for the first time."""
         return list(self._coming.values())
 
     def use(self, capabilities: Capabilities) -> None:
-        """From now on these kinds are there."""
+        """From now on these kinds are there, and no others of those that a cluster may lack."""
         self.children.update(self._coming)
         self._coming = {}
+        for kind in self.children.keys() - ALWAYS - capabilities.kinds:
+            del self.children[kind]
         self.capabilities = capabilities
 
     async def synced(self) -> None:
@@ -168,8 +174,10 @@ class Cluster:
 
     def version(self, resource: Resource, key: Key) -> str | None:
         """The version of a service or of a child in the cache; None where it isn't there."""
-        informer = self.services if resource == o.INFERENCE_SERVICES else self.children[resource]
-        snapshot = informer.snapshot(key.namespace, key.name)
+        informer = (
+            self.services if resource == o.INFERENCE_SERVICES else self.children.get(resource)
+        )
+        snapshot = informer.snapshot(key.namespace, key.name) if informer is not None else None
         return None if snapshot is None else str(snapshot.metadata.get("resourceVersion") or "")
 
     def pods_of(self, service: Object) -> dict[str, list[Object]]:

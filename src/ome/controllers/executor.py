@@ -107,10 +107,19 @@ async def _create(owner: Object, action: Apply, client: Client) -> Object:
             action.resource, ownership.for_creation(action.object), field_manager=c.MANAGER
         )
     except AlreadyExists:
-        found = await client.get(action.resource, action.key.name, action.key.namespace)
+        found = await _holder(client, action)
+        if found is None:  # gone in the meantime; the next look makes it
+            raise
         if not owns(owner, found):
             raise _taken(owner, action, found) from None
         return await _change(action, ownership.handed_over(found, action.object), client)
+
+
+async def _holder(client: Client, action: Apply) -> Object | None:
+    """Who has the name. A list, which we may do anyway, spares the right to get."""
+    named = f"metadata.name={action.key.name}"
+    listed = await client.list(action.resource, action.key.namespace, field_selector=named)
+    return listed.items[0] if listed.items else None
 
 
 async def _change(action: Apply, hand_over: list[Object], client: Client) -> Object:
