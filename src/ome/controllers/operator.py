@@ -278,8 +278,10 @@ class Operator:
                 self.models[kind].enqueue(Key(namespace, name))
 
     def _child_changed(self, _event: str, old: Any, new: Any) -> None:
-        for key in self.cluster.services_of_label(service_of(new or old)):
-            self.services.enqueue_after(key, GATHER_SECONDS)
+        # Somebody may have given the child another label: then it is the old one's that misses it.
+        for label in {service_of(obj): None for obj in (new, old) if obj is not None}:
+            for key in self.cluster.services_of_label(label):
+                self.services.enqueue_after(key, GATHER_SECONDS)
 
     def _model_changed(self, kind: str) -> Callable[[str, Any, Any], None]:
         def changed(_event: str, old: Any, new: Any) -> None:
