@@ -7,6 +7,7 @@ written by :meth:`Home.serve`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,17 @@ class Home:
         self.admin.apply(*self.hooks)
         token = self.admin.run("create", "token", ACCOUNT, "--duration", "2h").strip()
         self.config = kubeconfig(self.bed, token, self.folder / "operator.kubeconfig")
+        self.token = token
 
-    def start(self, *more: str) -> Replica:
+    def start(
+        self, *more: str, config: Path | None = None, program: Sequence[str] = ("-m", "ome.cli")
+    ) -> Replica:
+        """``config`` and ``program`` for one that goes another way, or is not quite the usual."""
         self._count += 1
-        replica = Replica(self.folder, f"replica-{self._count}", self.config, self.balancer, *more)
+        name = f"replica-{self._count}"
+        replica = Replica(
+            self.folder, name, config or self.config, self.balancer, *more, program=program
+        )
         self.replicas.append(replica)
         self.balancer.backends.append(replica.webhook_port)
         return replica

@@ -58,13 +58,19 @@ Wrote = Callable[[Resource, Object], None]
 
 async def execute(
     plan: Plan, client: Client, events: Events, wrote: Wrote = lambda _resource, _object: None
-) -> None:
-    """Carries out all actions in order. Raises what the server answers."""
+) -> bool:
+    """Carries out all actions in order. Raises what the server answers.
+
+    False where a child exists that the plan took for missing: what was observed is not what is.
+    """
     done: dict[str, list[str]] = {}
+    complete = True
     try:
         for apply in plan.applies:
             changed, action = await _apply(plan.owner, apply, client)
             wrote(apply.resource, changed)
+            if action is None or action.verb != apply.verb:
+                complete = False
             if action is not None:
                 _note(done, plan.owner, _REASONS.get(action.verb, ""), action)
         for scale in plan.scales:
@@ -77,6 +83,7 @@ async def execute(
     finally:
         for reason, sentences in done.items():
             events.normal(plan.owner, reason, "; ".join(sentences))
+    return complete
 
 
 _REASONS = {"create": "Created", "update": "Updated"}

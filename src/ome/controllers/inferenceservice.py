@@ -126,8 +126,10 @@ class InferenceServices:
         again = recycling.again
         try:
             wrote = partial(self._lag.wrote, key)
-            await execute(decision.plan, self._client, self._events, wrote)
+            complete = await execute(decision.plan, self._client, self._events, wrote)
             self._refused.pop(key, None)
+            if not complete:
+                return Result(LOOK_AGAIN_SECONDS)  # and nothing is said of what was not seen
         except (NameTaken, KindGone, StatusError) as error:
             if isinstance(error, StatusError) and not refusals.is_refusal(error):
                 raise
