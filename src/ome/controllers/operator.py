@@ -177,6 +177,7 @@ class Operator:
             self.cluster.settings = gone(None)
             self.configuration.changed(self.cluster.settings, None)
         self.configuration.lead(self.events)
+        self.reconciler.resume()
         try:
             async with asyncio.TaskGroup() as tasks:
                 for controller in self.controllers():
