@@ -76,7 +76,8 @@ class Home:
         for crd in crds:
             self.admin.wait(f"crd/{crd['metadata']['name']}", "condition=Established")
         self.admin.apply(*rest)
-        self.admin.apply(*self.hooks)
+        if self.hooks:
+            self.admin.apply(*self.hooks)
         token = self.admin.run("create", "token", ACCOUNT, "--duration", "2h").strip()
         self.config = kubeconfig(self.bed, token, self.folder / "operator.kubeconfig")
         self.token = token
