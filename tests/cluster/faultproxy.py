@@ -110,7 +110,7 @@ class FaultProxy:
         self.done: Counter[str] = Counter()
         """Faults that requests have met."""
         self._faults: list[Fault] = []
-        self._watches: dict[web.Request, str] = {}
+        self._watches: dict[int, web.Request] = {}
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self.port = 0
@@ -139,7 +139,7 @@ class FaultProxy:
         """Cuts those that are open; how many."""
 
         async def cut() -> int:
-            found = [request for request, where in self._watches.items() if path in where]
+            found = [request for request in self._watches.values() if path in request.path]
             for request in found:
                 _cut(request)
             return len(found)
@@ -228,7 +228,7 @@ class FaultProxy:
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status, headers=_kept(answer.headers))
         await response.prepare(request)
-        self._watches[request] = request.path
+        self._watches[id(request)] = request
         if kind == "cut":
             dice = (self.weather or Weather(STORM, 0)).dice
             self._loop.call_later(0.2 + dice.random() * 5, _cut, request)
@@ -239,7 +239,7 @@ class FaultProxy:
         except (aiohttp.ClientError, ConnectionError):
             _cut(request)
         finally:
-            self._watches.pop(request, None)
+            self._watches.pop(id(request), None)
         return response
 
 
