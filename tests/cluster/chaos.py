@@ -7,6 +7,7 @@ never touched: whatever happens, they must not lose a pod or their readiness.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -15,6 +16,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.bed.controlplane import ControlPlane
+from tests.cluster.conftest import Kubectl
 from tests.cluster.direct import (
     CHILDREN,
     DEPLOYMENTS,
@@ -37,7 +40,7 @@ from tests.cluster.faults import (
     until_ready,
 )
 from tests.cluster.omehome import Home, quiet
-from tests.cluster.replicas import Replica, until
+from tests.cluster.replicas import Replica, kubeconfig, until
 
 Object = dict[str, Any]
 STEADY = {
@@ -49,6 +52,38 @@ OPTIONS = ("--no-webhooks", "--lease-seconds", "1")
 """Services can be written while no operator is there."""
 _ROUTER = {"runner": {"name": "router", "image": "router:1"}}
 _BY_SYSTEM = ("kube-root-ca.crt", "default")
+
+
+class StormyHome(Home):
+    """Without webhooks, and with a proxy before the API server for operators that are to suffer."""
+
+    def __init__(self, bed: ControlPlane, admin: Kubectl, folder: Path) -> None:
+        super().__init__(bed, admin, folder)
+        self.hooks = []
+        self.proxy = FaultProxy(bed.url)
+
+    def install(self) -> None:
+        super().install()
+        way = self.folder / "stormy.kubeconfig"
+        self.stormy = kubeconfig(self.bed, self.token, way, self.proxy.url)
+
+    def calm(self) -> Replica:
+        """An operator with a direct way that leads; the only one."""
+        for running in self.replicas:
+            if running.process.poll() is None:
+                return running
+        made = self.start(*OPTIONS)
+        made.until_ready()
+        made.until_leads()
+        return made
+
+    def stop_all(self) -> None:
+        for running in self.replicas:
+            self.end(running)
+
+    def close(self) -> None:
+        super().close()
+        self.proxy.close()
 
 
 class Chaos:
@@ -236,13 +271,17 @@ def _of_steady(obj: Object) -> bool:
 # -- kill -9 --------------------------------------------------------------------------------------
 
 
-def kill_again_and_again(chaos: Chaos, proxy: FaultProxy, config: Path, kills: int) -> Counter[str]:
+def kill_again_and_again(
+    home: StormyHome, chaos: Chaos, kills: int, until_time: float = math.inf
+) -> Counter[str]:
     """Kills the operator ``kills`` times: while it starts, before or after one of its writes, or at
-    some moment. Meanwhile people go on. How often each was done."""
-    dice, home = random.Random(chaos.seed + 1), chaos.home
+    some moment. Meanwhile people go on. How often each was done, by ``until_time``."""
+    dice, proxy = random.Random(chaos.seed + 1), home.proxy
     how: Counter[str] = Counter()
     for _ in range(kills):
-        replica = home.start(*OPTIONS, config=config)
+        if time.monotonic() > until_time:
+            break
+        replica = home.start(*OPTIONS, config=home.stormy)
         moment = dice.choices(("start", "before", "after", "some time"), (1, 4, 4, 1))[0]
         left = dice.randint(1, 25)
         end = time.monotonic() + (dice.random() * 1.5 if moment == "start" else 20)

@@ -10,54 +10,28 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cluster.bed.controlplane import ControlPlane
-from tests.cluster.chaos import OPTIONS, Chaos, kill_again_and_again
+from tests.cluster.chaos import OPTIONS, Chaos, StormyHome, kill_again_and_again
 from tests.cluster.conftest import Kubectl
-from tests.cluster.direct import DEPLOYMENTS, INFERENCE_SERVICES, RUNTIMES, Direct, condition
-from tests.cluster.faultproxy import STORM, FaultProxy, Weather
+from tests.cluster.direct import (
+    DEPLOYMENTS,
+    INFERENCE_SERVICES,
+    RUNTIMES,
+    Direct,
+    Refused,
+    condition,
+)
+from tests.cluster.faultproxy import STORM, Weather
 from tests.cluster.faults import life, prepared, runtime, service, until_ready
-from tests.cluster.omehome import ACCOUNT, Home, quiet
-from tests.cluster.replicas import Replica, audited, kubeconfig, until, writes
+from tests.cluster.omehome import ACCOUNT, quiet
+from tests.cluster.replicas import audited, until, writes
 
 Object = dict[str, Any]
 pytestmark = pytest.mark.timeout(300)
 SEED = int(os.environ.get("OME_TEST_SEED", "20261129"))
-
-
-class StormyHome(Home):
-    """Without webhooks, and with a proxy before the API server for operators that are to suffer."""
-
-    def __init__(self, bed: ControlPlane, admin: Kubectl, folder: Path) -> None:
-        super().__init__(bed, admin, folder)
-        self.hooks = []
-        self.proxy = FaultProxy(bed.url)
-
-    def install(self) -> None:
-        super().install()
-        way = self.folder / "stormy.kubeconfig"
-        self.stormy = kubeconfig(self.bed, self.token, way, self.proxy.url)
-
-    def calm(self) -> Replica:
-        """An operator with a direct way that leads; the only one."""
-        for running in self.replicas:
-            if running.process.poll() is None:
-                return running
-        made = self.start(*OPTIONS)
-        made.until_ready()
-        made.until_leads()
-        return made
-
-    def stop_all(self) -> None:
-        for running in self.replicas:
-            self.end(running)
-
-    def close(self) -> None:
-        super().close()
-        self.proxy.close()
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +59,7 @@ def test_killed_ten_times_it_leaves_exactly_the_right_children(
     home: StormyHome, chaos: Chaos, record_property: Callable[[str, object], None]
 ) -> None:
     home.stop_all()
-    how = kill_again_and_again(chaos, home.proxy, home.stormy, 10)
+    how = kill_again_and_again(home, chaos, 10)
     record_property("kills", dict(how))
     record_property("steps", dict(chaos.done))
     assert how["before"] + how["after"] >= 3, how
@@ -207,8 +181,6 @@ def _not_ready(there: Direct, name: str) -> Object | None:
 
 
 def _applied(there: Direct) -> bool:
-    from tests.cluster.direct import Refused
-
     try:
         there.apply(RUNTIMES, runtime())
     except Refused:
