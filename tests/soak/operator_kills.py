@@ -61,8 +61,11 @@ def main() -> int:
                 home.close()
     result = _result(state, given.kills)
     print(json.dumps(result, indent=2))
-    if given.write and left <= 0:
-        RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    if left <= 0:
+        if given.write:
+            RESULT.write_text(json.dumps(result, indent=2) + "\n")
+        if given.state is not None:
+            given.state.unlink(missing_ok=True)
     return 0
 
 
