@@ -88,8 +88,9 @@ class Home:
         """``config`` and ``program`` for one that goes another way, or is not quite the usual."""
         self._count += 1
         name = f"replica-{self._count}"
+        balancer = self.balancer if self.hooks else None
         replica = Replica(
-            self.folder, name, config or self.config, self.balancer, *more, program=program
+            self.folder, name, config or self.config, balancer, *more, program=program
         )
         self.replicas.append(replica)
         self.balancer.backends.append(replica.webhook_port)
