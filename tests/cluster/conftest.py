@@ -73,6 +73,10 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="session")
 def cluster(bed: ControlPlane, kubectl: Path) -> Kubectl:
+    return furnished(bed, kubectl)
+
+
+def furnished(bed: ControlPlane, kubectl: Path) -> Kubectl:
     """kubectl as the administrator, with the foreign CRDs and some kwok nodes in place."""
     client = Kubectl(kubectl, bed.kubeconfig())
     for name, files in crd_files().items():

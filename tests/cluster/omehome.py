@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +105,22 @@ class Home:
             self.admin.wait(f"crd/{crd['metadata']['name']}", "condition=Established")
 
     def _ready(self) -> None:
-        self.admin.apply(*self.hooks, force=True)
+        if self.hooks:
+            self.admin.apply(*self.hooks, force=True)
         token = self.admin.run("create", "token", ACCOUNT, "--duration", "2h").strip()
         self.config = kubeconfig(self.bed, token, self.folder / "operator.kubeconfig")
+        self.token = token
 
-    def start(self, *more: str) -> Replica:
+    def start(
+        self, *more: str, config: Path | None = None, program: Sequence[str] = ("-m", "ome.cli")
+    ) -> Replica:
+        """``config`` and ``program`` for one that goes another way, or is not quite the usual."""
         self._count += 1
-        replica = Replica(self.folder, f"replica-{self._count}", self.config, self.balancer, *more)
+        name = f"replica-{self._count}"
+        balancer = self.balancer if self.hooks else None
+        replica = Replica(
+            self.folder, name, config or self.config, balancer, *more, program=program
+        )
         self.replicas.append(replica)
         self.balancer.backends.append(replica.webhook_port)
         return replica

@@ -12,6 +12,9 @@ Nothing the API server says ends the process: a missing right, a missing CRD or 
 away are waited out. ``/readyz`` and the log say what is missing, with the rule to add where it is a
 right. Only what can't get better by itself is an error at the start: an address that is taken, an
 API server that is too old.
+
+Out of memory ends it at once, as the kernel would: caches that missed a change can't be trusted,
+and a new process does nothing to what is healthy.
 """
 
 from __future__ import annotations
@@ -24,9 +27,10 @@ import re
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -38,7 +42,7 @@ from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Object, Resource, labels_of
 from ome.apimachinery.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS
 from ome.cli import forbidden, shipped
-from ome.cli.errors import CliError
+from ome.cli.errors import FAILURE, CliError
 from ome.cli.health import HealthServer
 from ome.cli.metrics import CONTENT_TYPE, Metrics
 from ome.cli.webhooks import Webhooks
@@ -56,6 +60,11 @@ _TELL_SECONDS = 15.0
 _RIVAL_SECONDS = 5.0
 _OPTIONAL = frozenset(f"{kind.plural}.{kind.group}" for kind in OPTIONAL)
 L_VERSION = "app.kubernetes.io/version"
+_LAST_WORDS = (
+    b'{"level":"error","logger":"ome.operator","msg":"out of memory, the operator ends; what it '
+    b'manages is not touched. Raise its memory limit if that happens again"}\n'
+)
+"""Made beforehand: there is no memory left then."""
 
 
 def own_identity() -> str:
@@ -84,8 +93,24 @@ class Options:
 
 async def run(client: Client, options: Options) -> None:
     """Runs until SIGTERM or SIGINT. Raises CliError where it can't begin."""
+    asyncio.get_running_loop().set_exception_handler(_failed)
     await check_server(client)
-    await _Replica(client, options).run()
+    try:
+        await _Replica(client, options).run()
+    except* MemoryError:
+        _out_of_memory()
+
+
+def _failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What is raised where nobody waits for it: in callbacks, and in tasks that are forgotten."""
+    if isinstance(context.get("exception"), MemoryError):
+        _out_of_memory()
+    loop.default_exception_handler(context)
+
+
+def _out_of_memory() -> NoReturn:
+    os.write(sys.stderr.fileno(), _LAST_WORDS)
+    os._exit(FAILURE)
 
 
 async def check_server(client: Client) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ome.api import constants as c
+from ome.api import external as x
 from ome.api import names
 from ome.api import resources as o
 from ome.apimachinery import resources as r
@@ -208,6 +209,17 @@ class Cluster:
         """Index values of the services that have pods there."""
         return {service_of(pod) for pod in self.pods.by_index("node", node)}
 
+    def rolling(self) -> set[str]:
+        """Index values of the services of which a workload rolls and has not failed at it."""
+        kinds = (self.children.get(kind) for kind in (r.DEPLOYMENTS, x.LEADER_WORKER_SETS))
+        return {
+            service_of(found)
+            for informer in kinds
+            if informer is not None
+            for found in informer.snapshots()
+            if _rolls(found)
+        }
+
     def services_of_label(self, value: str) -> list[Key]:
         return self.services.keys_by_index("label", value)
 
@@ -343,6 +355,19 @@ def _weights_of_service(service: Mapping[str, Any]) -> list[str]:
 def _runtimes_of_service(service: Mapping[str, Any]) -> list[str]:
     name = ((service.get("spec") or {}).get("runtime") or {}).get("name")
     return [name or AUTOMATIC]
+
+
+def _rolls(workload: Mapping[str, Any]) -> bool:
+    """An update is on its way, and what runs is still of the version before."""
+    status = workload.get("status") or {}
+    if not status.get("replicas"):
+        return False
+    progress = condition(workload, "Progressing") or {}
+    if progress.get("status") == "False":
+        return False
+    seen = status.get("observedGeneration") or 0
+    new = seen < (metadata(workload).get("generation") or 0)
+    return bool(new or (status.get("updatedReplicas") or 0) < status["replicas"])
 
 
 def _newest_first(pod: Object) -> tuple[str, str]:

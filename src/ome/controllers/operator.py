@@ -184,6 +184,7 @@ class Operator:
         reporters = (self.configuration, self.benchmark_caches.configuration)
         for reporter in reporters:
             reporter.lead(self.events)
+        self.reconciler.resume()
         try:
             async with asyncio.TaskGroup() as tasks:
                 for controller in self.controllers():
@@ -252,8 +253,10 @@ class Operator:
                 self.models[kind].enqueue(Key(namespace, name))
 
     def _child_changed(self, _event: str, old: Any, new: Any) -> None:
-        for key in self.cluster.services_of_label(service_of(new or old)):
-            self.services.enqueue_after(key, GATHER_SECONDS)
+        # Somebody may have given the child another label: then it is the old one's that misses it.
+        for label in {service_of(obj): None for obj in (new, old) if obj is not None}:
+            for key in self.cluster.services_of_label(label):
+                self.services.enqueue_after(key, GATHER_SECONDS)
 
     def _model_changed(self, kind: str) -> Callable[[str, Any, Any], None]:
         def changed(_event: str, old: Any, new: Any) -> None:
