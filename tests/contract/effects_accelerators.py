@@ -17,7 +17,6 @@ KIND = "AcceleratorClass"
 PERFORMANCE = "spec.capabilities.performance"
 
 
-
 def cases() -> Iterator[Case]:
     yield from _discovery()
     yield from _capabilities()

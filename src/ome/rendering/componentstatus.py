@@ -24,18 +24,22 @@ from ome.selection.accelerators import AcceleratorChoice
 def verdict_of(given: StatusInput, component: Component) -> Verdict:
     """The component's state; while another mode's workload serves for it, that is what counts."""
     stable, beside = _pods(given, component)
-    verdict = _judged(given, component.name, _state(given, component), stable)
+    state = _state(given, component)
+    verdict = judge(
+        component.name,
+        state,
+        stable,
+        given.model,
+        given.last_lines,
+        given.lost_nodes,
+        least=component.least,
+        at_zero=component.at_zero,
+    )
     if component.previous is not None and verdict.status != "True":
         verdict = _handed_over(given, component, verdict)
     if component.canary is not None:
         verdict = _with_canary(given, component, verdict, beside)
     return verdict
-
-
-def _judged(
-    given: StatusInput, name: str, workload: Object | State | None, pods: Sequence[Object]
-) -> Verdict:
-    return judge(name, workload, pods, given.model, given.last_lines, given.lost_nodes)
 
 
 def _state(given: StatusInput, component: Component) -> Object | State | None:
@@ -80,7 +84,8 @@ def _with_canary(
     """The canary never takes readiness away: its share can be taken away instead."""
     assert component.canary is not None
     live = given.observed.get(r.DEPLOYMENTS, component.canary.deployment)
-    beside = _judged(given, f"{component.name} canary", live, pods)
+    name = f"{component.name} canary"
+    beside = judge(name, live, pods, given.model, given.last_lines, given.lost_nodes)
     share = component.canary.percent
     message = f"{verdict.message}; canary with {share} % of the traffic: {beside.message}"
     return replace(verdict, message=message)

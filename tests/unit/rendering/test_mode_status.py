@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.fakes.objects import service
-from tests.unit.rendering.modes import gpu_runtime, live, made, settings
+from tests.unit.rendering.modes import from_zero, gpu_runtime, live, made, settings
 
 from ome.api import external as x
 from ome.apimachinery import resources as r
@@ -239,7 +239,7 @@ def zero_status(replicas: int, before: Object | None = None) -> StatusResult:
     subject = service(engine={"minReplicas": 0})
     subject["metadata"]["generation"] = 1
     subject["status"] = before or {}
-    rendered = made(subject, capabilities=Capabilities())  # no Knative
+    rendered = made(subject, capabilities=Capabilities(), config=from_zero())  # no Knative
     observed = live(rendered, status={r.DEPLOYMENTS: UP if replicas else {}})
     for deployment in observed.of(r.DEPLOYMENTS).values():
         deployment["spec"]["replicas"] = replicas
