@@ -128,7 +128,7 @@ class Players:
             await self.client.create(
                 r.SERVICES,
                 {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec},
-                self.namespace,
+                namespace=self.namespace,
             )
             return True
         return (controller_of(found) or {}).get("uid") == uid_of(live)

@@ -196,6 +196,7 @@ class InferenceServices:
             answer_required=self._cluster.settings.completion_probe,
             ingress=decision.ingress,
             accelerators=decision.accelerators,
+            changing=self._lag.awaited(key),
         )
         result = build(given)
         self._release_wave(key, result.status, decision)

@@ -25,7 +25,7 @@ from ome.api import conditions as cond
 from ome.api import constants as c
 from ome.api import external as x
 from ome.apimachinery.objects import Object, annotations_of, condition, metadata
-from ome.rendering.componentstatus import components_of, verdict_of
+from ome.rendering.componentstatus import components_of, notes_of, verdict_of
 from ome.rendering.facts import Component, Rendered
 from ome.rendering.mode import service_mode
 from ome.rendering.modelstatus import model_status
@@ -74,6 +74,7 @@ def build(given: StatusInput) -> StatusResult:
         key: value for key, value in old.items() if key in ("address", "url", "annotations")
     }
     _note_runtime(given, status)
+    _note_groups(notes_of(given, components), status)
     version = _answer_condition(setter, given, verdicts, status)
     _ready(setter, given, declared, verdicts)
     status["conditions"] = setter.conditions
@@ -95,6 +96,13 @@ def _note_runtime(given: StatusInput, status: Object) -> None:
         annotations[c.A_SERVING_RUNTIME] = given.selection.winner.name
     elif given.selection is None and given.problem is None:
         annotations.pop(c.A_SERVING_RUNTIME, None)
+    if annotations or "annotations" in status:
+        status["annotations"] = annotations
+
+
+def _note_groups(notes: Mapping[str, str | None], status: Object) -> None:
+    annotations = {k: v for k, v in (status.get("annotations") or {}).items() if k not in notes}
+    annotations |= {key: value for key, value in notes.items() if value is not None}
     if annotations or "annotations" in status:
         status["annotations"] = annotations
 

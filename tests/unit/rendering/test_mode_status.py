@@ -91,6 +91,80 @@ def test_groups_serve_when_all_their_members_do(
     assert (state.serves, state.rolling) == (serves, rolling)
 
 
+def _updated(at: str, **conditions: tuple[str, str]) -> tuple[Object, Object, Observed]:
+    """A service of groups that has been ready, whose group was changed ``at`` that time."""
+    subject, serving = service(), gpu_runtime()
+    first = made(subject, runtime=serving)
+    up = {k: v for k, v in UP.items() if k != "observedGeneration"}
+    observed = live(first, status={x.LEADER_WORKER_SETS: up})
+    group_ = observed.of(x.LEADER_WORKER_SETS)["lws-chat-engine"]
+    group_["metadata"]["generation"] = 1
+    subject["status"] = status(subject, first, observed)
+    changed = {**subject, **service(engine={"labels": {"team": "a"}})}
+    second = made(changed, runtime=serving, observed=observed)
+    entries = [
+        {"type": kind, "status": value, "lastTransitionTime": when}
+        for kind, (value, when) in conditions.items()
+    ]
+    observed = live(second, status={x.LEADER_WORKER_SETS: {**up, "conditions": entries}})
+    group_ = observed.of(x.LEADER_WORKER_SETS)["lws-chat-engine"]
+    group_["metadata"]["generation"] = 2
+    group_["metadata"]["managedFields"] = [{"manager": "ome", "operation": "Apply", "time": at}]
+    return changed, status(changed, second, observed), observed
+
+
+BEFORE, AT, AFTER = (f"2026-01-01T00:00:0{second}Z" for second in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "reason", "words"),
+    [
+        ({"Available": ("True", BEFORE)}, "RollingUpdate", "a change is being taken up"),
+        ({"Available": ("True", AFTER)}, "Serving", "1 of 1 engine groups are available"),
+        (
+            {"Available": ("True", BEFORE), "UpdateInProgress": ("False", BEFORE)},
+            "RollingUpdate",
+            "a change is being taken up",
+        ),
+        (
+            {"Available": ("True", AFTER), "UpdateInProgress": ("False", AFTER)},
+            "Serving",
+            "1 of 1 engine groups are available",
+        ),
+    ],
+)
+def test_groups_that_have_not_taken_up_a_new_template_are_not_taken_for_updated(
+    conditions: Any, reason: str, words: str
+) -> None:
+    changed, found, _ = _updated(AT, **conditions)
+    ready = entry(found, "Ready")
+    assert (ready["status"], ready["reason"]) == ("True", reason)
+    assert words in ready["message"]
+    noted = found["annotations"]["ome.io/groups-engine"]
+    before = changed["status"]["annotations"]["ome.io/groups-engine"]
+    assert (noted == before) == (reason == "RollingUpdate")
+
+
+def test_the_note_about_groups_goes_with_them() -> None:
+    changed, found, _ = _updated(AT, Available=("True", AFTER))
+    plain = made()
+    after = status({**changed, **service(), "status": found}, plain, live(plain))
+    assert "ome.io/groups-engine" not in after["annotations"]
+
+
+def test_a_workload_that_was_changed_a_moment_ago_is_not_called_ready_as_before() -> None:
+    rendered = made()
+    observed = live(rendered, status={r.DEPLOYMENTS: UP})
+    changing = {(r.DEPLOYMENTS, "chat-engine")}
+    ingress = ingress_rules.resolve(settings().ingress, service())
+    given = StatusInput(
+        service(), NOW, rendered, observed=observed, changing=changing, ingress=ingress
+    )
+    ready = entry(build(given).status, "Ready")
+    assert (ready["status"], ready["reason"]) == ("True", "RollingUpdate")
+    assert ready["message"] == "1 of 1 engine replicas are available; a change is being taken up"
+
+
 def test_a_member_that_cannot_be_placed_is_named() -> None:
     rendered = made(runtime=gpu_runtime())
     pod = {
