@@ -245,6 +245,9 @@ CONDITIONS: Final = (
     Meaning(cond.UPDATE_PENDING, "InferenceService", _OME,
             "A shared runtime or model has changed, and the service waits for its turn or is held. "
             "Absent where nothing waits."),
+    Meaning(cond.AUTOSCALER_READY, "InferenceService", _OME,
+            "False while a HorizontalPodAutoscaler or ScaledObject can't do its work; it takes no "
+            "readiness away. Absent where all is well."),
     Meaning("<Component>RouteReady", "InferenceService", _OME,
             "Knative's route of the component (Serverless only)."),
     Meaning("<Component>ConfigurationReady", "InferenceService", _OME,

@@ -320,6 +320,13 @@ _COMPONENT: Final = (
         "{updated} of {wanted} replicas have the new version: {problem}",
         "correct what the message names, or take the change back",
     ),
+    Reason(
+        "AutoscalerFailing",
+        _STUCK,
+        "what scales a component can't do it; replicas stay as they are",
+        "{scaler} can't scale the {component}: {problem}",
+        "correct what the message names, or name another autoscaler",
+    ),
     Reason("ScaledToZero", _FINE, "nothing runs until somebody asks for it", "scaled to zero"),
     Reason(
         "SwitchedOff",

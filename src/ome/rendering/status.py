@@ -12,6 +12,7 @@ IngressReady    the address exists
 Answers         a real request through that address got a real answer (where that is asked for)
 ModelReady      the model is on a node; informational, because running pods prove it better
 UpdatePending   a change of something shared waits, or is held; informational
+AutoscalerReady an autoscaler can't do its work; informational, absent where all is well
 ============== ==================================================================================
 """
 
@@ -30,6 +31,8 @@ from ome.rendering.facts import Component, Rendered
 from ome.rendering.mode import service_mode
 from ome.rendering.modelstatus import model_status
 from ome.rendering.routes import route_problem
+from ome.rendering.scalerstatus import REASON as AUTOSCALER_FAILING
+from ome.rendering.scalerstatus import scaler_problem
 from ome.rendering.standing import standing
 from ome.rendering.statusinput import Answer, Problem, StatusInput
 from ome.rendering.workload import Verdict
@@ -70,6 +73,7 @@ def build(given: StatusInput) -> StatusResult:
     _knative_conditions(setter, given, components)
     _model_condition(setter, given)
     _pending_condition(setter, rendered)
+    _scaler_condition(setter, scaler_problem(given, components))
     status: Object = {
         key: value for key, value in old.items() if key in ("address", "url", "annotations")
     }
@@ -255,6 +259,13 @@ def _pending_condition(setter: _Setter, rendered: Rendered | None) -> None:
         setter.set(cond.UPDATE_PENDING, "True", "Waiting", "; ".join(rendered.pending))
     else:
         setter.conditions = cond.remove(setter.conditions, cond.UPDATE_PENDING)
+
+
+def _scaler_condition(setter: _Setter, problem: str) -> None:
+    if problem:
+        setter.set(cond.AUTOSCALER_READY, "False", AUTOSCALER_FAILING, problem)
+    else:
+        setter.conditions = cond.remove(setter.conditions, cond.AUTOSCALER_READY)
 
 
 def _answer_condition(

@@ -350,3 +350,74 @@ def test_a_service_that_gave_no_answer_is_not_ready_at_zero_either() -> None:
     answers.update(status="False", reason="NoAnswer", message="it said nothing")
     ready = entry(zero_status(0, before).status, "Ready")
     assert (ready["status"], ready["message"]) == ("False", "it said nothing")
+
+
+# --- autoscalers ----------------------------------------------------------------------------------
+
+
+def _scaled(kind: Resource, state: Object, **engine: Any) -> Object:
+    subject = service(engine=engine)
+    rendered = made(subject)
+    observed = live(rendered, status={r.DEPLOYMENTS: UP, kind: {"conditions": [state]}})
+    return status(subject, rendered, observed)
+
+
+def _false(type_: str, reason: str, message: str) -> Object:
+    return {"type": type_, "status": "False", "reason": reason, "message": message}
+
+
+KEDA = {"annotations": {"ome.io/autoscalerClass": "keda"}}
+NO_METRICS = (
+    "the HPA was unable to compute the replica count: failed to get cpu utilization: unable to "
+    "fetch metrics from resource metrics API: the server could not find the requested resource"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "engine", "state", "words"),
+    [
+        (
+            r.HORIZONTAL_POD_AUTOSCALERS,
+            {},
+            _false("ScalingActive", "FailedGetResourceMetric", NO_METRICS),
+            (
+                "HorizontalPodAutoscaler chat-engine can't scale the engine",
+                "install metrics-server",
+            ),
+        ),
+        (
+            r.HORIZONTAL_POD_AUTOSCALERS,
+            {},
+            _false("ScalingActive", "FailedGetResourceMetric", "missing request for cpu in p"),
+            ("missing request for cpu", "give the runner resources.requests"),
+        ),
+        (
+            x.SCALED_OBJECTS,
+            KEDA,
+            _false("Ready", "ScaledObjectCheckFailed", "error parsing prometheus metadata"),
+            ("ScaledObject scaledobject-chat-engine", "error parsing prometheus metadata"),
+        ),
+    ],
+)
+def test_an_autoscaler_that_cannot_work_is_told_and_takes_no_readiness_away(
+    kind: Resource, engine: Object, state: Object, words: tuple[str, ...]
+) -> None:
+    found = _scaled(kind, state, **engine)
+    told = entry(found, "AutoscalerReady")
+    assert (told["status"], told["reason"]) == ("False", "AutoscalerFailing")
+    assert all(word in told["message"] for word in (*words, "What to do: "))
+    assert entry(found, "Ready")["status"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("state", "engine"),
+    [
+        ({"type": "ScalingActive", "status": "True"}, {}),
+        (_false("ScalingActive", "ScalingDisabled", "it is at zero"), {}),
+        (_false("ScalingActive", "F", "no metrics returned from resource metrics API"), {}),
+        (_false("ScalingActive", "F", NO_METRICS), {"minReplicas": 2, "maxReplicas": 2}),
+    ],
+)
+def test_what_passes_or_does_not_matter_is_not_told(state: Object, engine: Object) -> None:
+    found = _scaled(r.HORIZONTAL_POD_AUTOSCALERS, state, **engine)
+    assert "AutoscalerReady" not in {item["type"] for item in found["conditions"]}
