@@ -14,7 +14,10 @@ from tests.fakes.objects import model, runtime, service
 
 from ome.api import resources as o
 from ome.apimachinery import resources as r
-from ome.apimachinery.objects import condition, owner_reference
+from ome.apimachinery.objects import Object, condition, owner_reference
+from ome.rendering import component
+from ome.rendering import pod as pod_rules
+from ome.rendering.env import set_env
 
 ALL_CHILDREN = (
     r.DEPLOYMENTS,
@@ -192,6 +195,40 @@ async def test_a_restart_of_the_operator_writes_nothing(home: Home) -> None:
     await _quiet(home)
     assert await _versions(home) == before
     assert len(home.engine.requests) == asked
+
+
+async def test_an_upgrade_that_renders_pods_differently_restarts_none(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two versions of the renderer over the same API, one after the other."""
+
+    async def running_now() -> tuple[Any, set[str]]:
+        live = await home.client.get(r.DEPLOYMENTS, "chat-engine", "default")
+        pods = {p["metadata"]["uid"] for p in (await home.client.list(r.PODS, "default")).items}
+        return (live["metadata"]["generation"], live["spec"]), pods
+
+    await _serve(home)
+    await home.until_condition("chat", "Ready", "True", "Serving")
+    await _quiet(home)
+    before = await running_now()
+    await home.stop_operator()
+
+    def finish(pod: Object, *args: Any, **more: Any) -> None:
+        pod_rules.finish(pod, *args, **more)
+        set_env(pod["containers"][0], "NEXT_VERSION", "1")
+
+    monkeypatch.setattr(component, "finish", finish)
+    await home.start_operator()
+    assert home.operator is not None
+    await home.operator.cluster.synced()
+    await _quiet(home)
+    assert await running_now() == before
+    await home.apply(service(engine={"labels": {"team": "a"}}))
+
+    async def taken_along() -> bool:
+        return "NEXT_VERSION" in str(await home.client.get(r.DEPLOYMENTS, "chat-engine", "default"))
+
+    await home.until("the service's own change takes the new rendering along", taken_along)
 
 
 async def _versions(home: Home) -> dict[str, str]:

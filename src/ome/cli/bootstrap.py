@@ -80,6 +80,7 @@ async def configure(client: Client, gateway: str) -> None:
             "pathTemplate": "/services/{{ .Namespace }}/{{ .Name }}",
         },
         "readiness": {"probe": "completion"},
+        "scaling": {"fromZero": True},
     }
     await _configure(client, INFERENCE_SERVICE_CONFIG, ours)
 

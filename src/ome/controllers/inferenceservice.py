@@ -43,7 +43,7 @@ log = logging.getLogger("ome.controllers.inferenceservice")
 
 _RETRY_ANSWER = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _LOG_LINES = 5
-_SETTLED = ("Serving", "ScaledToZero")
+_SETTLED = ("Serving", "ScaledToZero", "SwitchedOff")
 """Reasons of a Ready that nothing is left to do for."""
 PROGRESS_SECONDS = 1.0
 """So long at least lies between two statuses of a service that differ in progress alone."""
@@ -204,6 +204,7 @@ class InferenceServices:
             answer_required=self._cluster.settings.completion_probe,
             ingress=decision.ingress,
             accelerators=decision.accelerators,
+            changing=self._lag.awaited(key),
         )
         result = build(given)
         self._release_wave(key, result.status, decision)
