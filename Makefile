@@ -47,6 +47,9 @@ lock:  ## renew the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "error: make lock needs uv: pip install uv, or make lock UV=/path/to/uv" >&2; exit 1; }
 	$(UV) pip compile pyproject.toml --extra local --group build $(LOCK_FLAGS) -o requirements.lock
 	$(UV) pip compile pyproject.toml --extra local --group dev $(LOCK_FLAGS) -c requirements.lock -o requirements-dev.lock
+	sed -n 's/^REQUIREMENT = "\(.*\)"/\1/p' src/ome/cli/benchenv.py | $(UV) pip compile - --universal --python-version 3.11 \
+		--no-header --no-annotate --quiet --no-emit-index-url --no-emit-find-links \
+		-o src/ome/cli/benchpackages.txt
 
 test-cluster: $(VENV)/.dev  ## tests against a real kube-apiserver (builds it with go, once); ARGS="-k name"
 	@command -v go >/dev/null || { echo "error: THE CLUSTER TIER DID NOT RUN: it builds a real control plane from Go modules, and there is no go on PATH. Install Go 1.24 or newer." >&2; exit 1; }
