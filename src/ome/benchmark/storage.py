@@ -218,7 +218,7 @@ def _fetched(
     mount: Object = {"name": DATASET_VOLUME, "mountPath": DATASET}
     parameters: Mapping[str, str] = location.get("parameters") or {}
     variables = list(_variables(parameters, _FETCH_VARIABLES))
-    if str(parameters.get("auth")).lower() in ("anonymous", "none") and uri.scheme in _UNSIGNED:
+    if (parameters.get("auth") or "").lower() in ("anonymous", "none") and uri.scheme in _UNSIGNED:
         variables.append({"name": _UNSIGNED[uri.scheme], "value": "true"})
     container: Object = {
         "name": FETCH,

@@ -164,14 +164,22 @@ def show(context: Context, name: str, plot: str, form: str) -> None:
 @format_option(*FORMATS)
 @target
 def compare(context: Context, a: str, b: str, plot: str, form: str) -> None:
-    """Benchmark B against benchmark A: ratios, and whether a difference is more than chance."""
+    """Benchmark B against benchmark A: ratios, and whether a difference is more than chance.
+
+    A and B may each be several benchmarks of the same thing, separated by commas; from three on
+    each side, throughput gets a verdict too.
+    """
     from ome.benchmark import compare as comparing
     from ome.cli import benching
     from ome.cli.errors import CliError
 
     api = context.api()
-    left = benching.runs_or_fail(api, a, api.namespace)
-    right = benching.runs_or_fail(api, b, api.namespace)
+    left, right = (
+        comparing.together(
+            [benching.runs_or_fail(api, name, api.namespace) for name in side.split(",")]
+        )
+        for side in (a, b)
+    )
     lines = comparing.compare(left, right)
     for text in comparing.unmatched(left, right):
         context.output.warn(text)
@@ -317,9 +325,14 @@ def _create(context: Context, service: dict[str, Any], name: str, options: dict[
     from ome.api import resources as ours
     from ome.apimachinery.errors import StatusError
     from ome.cli import benching
-    from ome.cli.errors import from_status
+    from ome.cli.errors import CliError, from_status
 
     api = context.api()
+    if api.find(ours.BENCHMARK_JOBS, name, api.namespace) is not None:
+        raise CliError(
+            f"BenchmarkJob {name} exists already, and what it has measured stays",
+            remedy=f"Choose another --name, or 'ome delete benchmarkjob {name}' first",
+        )
     obj = benching.benchmark(
         name,
         api.namespace,
