@@ -32,7 +32,8 @@ def constraints() -> Path:
 def commands(folder: Path, python: str) -> list[list[str]]:
     """What makes it, in order. pip's own configuration decides where packages come from."""
     own = str(folder / "bin" / "python")
-    install = [own, "-m", "pip", "install", "--disable-pip-version-check"]
+    # Compiling all of it to bytecode takes as long as the rest; what is used is compiled once then.
+    install = [own, "-m", "pip", "install", "--disable-pip-version-check", "--no-compile"]
     return [
         [python, "-m", "venv", "--clear", str(folder)],
         [*install, "--constraint", str(constraints()), REQUIREMENT],

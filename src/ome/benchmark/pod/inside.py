@@ -65,9 +65,9 @@ def _harden(module: Any) -> None:
 
 
 def _arguments(given: list[str]) -> list[str]:
-    """With what has no environment variable of its own."""
+    """A list of one's own (click empties it), with what has no environment variable."""
     token = os.environ.get("OCI_SECURITY_TOKEN")
-    return [*given, "--security-token", token] if token else given
+    return [*given, *(("--security-token", token) if token else ())]
 
 
 def check(module: Any, given: list[str]) -> tuple[str, str]:
