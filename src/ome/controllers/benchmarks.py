@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -33,21 +32,22 @@ from ome.apimachinery.objects import (
     uid_of,
 )
 from ome.benchmark import job as jobs
-from ome.benchmark import outcome, summary
+from ome.benchmark import summary
 from ome.benchmark.outcome import Told
+from ome.benchmark.storage import Fetcher
+from ome.controllers import benchmarklog
 from ome.controllers import benchmarkstate as states
 from ome.controllers.cluster import Cluster
 from ome.controllers.configuration import ConfigurationReporter
 from ome.controllers.executor import NameTaken, execute
 from ome.controllers.plan import Apply, Plan, owns
-from ome.kube import Client, Events, Informer, KubeError, PatchType, Result
+from ome.kube import Client, Events, Informer, PatchType, Result
 from ome.rendering import RenderError
 
 log = logging.getLogger("ome.controllers.benchmarks")
 
 FOLLOW_SECONDS = 5.0
 """How often a running benchmark's log is read, at most."""
-LOG_BYTES = 2 << 20
 
 
 @cache
@@ -146,12 +146,14 @@ class Benchmarks:
         caches: BenchmarkCaches,
         events: Events,
         follow_seconds: float = FOLLOW_SECONDS,
+        fetcher: Fetcher | None = None,
     ) -> None:
         self._client = client
         self._cluster = cluster
         self._caches = caches
         self._events = events
         self._follow_seconds = follow_seconds
+        self._fetcher = fetcher
 
     async def reconcile(self, key: Key) -> Result | None:
         benchmark = self._caches.benchmarks.get(key.namespace, key.name)
@@ -201,6 +203,7 @@ class Benchmarks:
             service=service,
             model=self._model(service),
             accelerator=self._accelerator(service),
+            fetcher=self._fetcher,
         )
         try:
             children = jobs.render(given)
@@ -269,7 +272,7 @@ class Benchmarks:
         key, results = key_of(benchmark), jobs.results_name(key_of(benchmark).name)
         pods = [p for p in self._caches.pods.by_index("job", _job_of(benchmark)) if _of(p, live)]
         pods.sort(key=lambda p: str(metadata(p).get("creationTimestamp")), reverse=True)
-        told = await self._told(pods[:1])
+        told = await benchmarklog.told(self._client, pods[0]) if pods else Told()
         status = states.followed(
             benchmark,
             live,
@@ -298,24 +301,6 @@ class Benchmarks:
         )
         text = "suspend the run" if wanted else "begin the run anew"
         self._events.normal(benchmark, "Suspended" if wanted else "Resumed", text)
-
-    async def _told(self, pods: list[Object]) -> Told:
-        """What the newest pod has written; nothing where its log can't be had (any more)."""
-        if not pods or not (pods[0].get("status") or {}).get("containerStatuses"):
-            return Told()
-        key = key_of(pods[0])
-        text = bytearray()
-        container = pods[0]["spec"]["containers"][0]["name"]
-        try:
-            async with asyncio.timeout(30):
-                chunks = self._client.logs(
-                    key.name, key.namespace, container=container, limit_bytes=LOG_BYTES
-                )
-                async for chunk in chunks:
-                    text += chunk
-        except (StatusError, KubeError, TimeoutError) as error:
-            log.debug("%s: no log: %s", key, error)
-        return outcome.read(text.decode(errors="replace"))
 
     def _aside(self, benchmark: Object) -> str:
         named = _service_of(benchmark)

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome.api import constants as c
 from ome.apimachinery.objects import Key, key_of
+from ome.benchmark.storage import Fetcher
 from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
 from ome.controllers.benchmarks import FOLLOW_SECONDS, BenchmarkCaches, Benchmarks
 from ome.controllers.claims import Inspector
@@ -119,7 +120,11 @@ class Operator:
         )
         self.reports = Controller("nodereport", self._drop_report, workers=1)
         follow = min(self._progress_seconds, FOLLOW_SECONDS)
-        benchmarks = Benchmarks(client, self.cluster, self.benchmark_caches, self.events, follow)
+        own = self._inspector
+        fetcher = Fetcher(own.image or "ome", own.program) if own is not None else None
+        benchmarks = Benchmarks(
+            client, self.cluster, self.benchmark_caches, self.events, follow, fetcher
+        )
         self.benchmarks = Controller("benchmarkjob", benchmarks.reconcile, workers=2)
         self._on_controllers(self.controllers())
 
