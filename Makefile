@@ -5,7 +5,7 @@ BIN   := $(VENV)/bin
 UV    ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test contract lint format lock test-cluster test-emulators bench bench-admission bench-transfer soak clean
+.PHONY: help setup quickstart test contract lint format lock test-cluster test-emulators bench bench-admission bench-transfer soak soak-agent clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +53,11 @@ test-cluster: $(VENV)/.dev  ## tests against a real kube-apiserver (builds it wi
 	@$(BIN)/python -m tests.cluster.bed.build
 	@exec $(BIN)/python -m pytest tests/cluster $(ARGS)
 
-soak: $(VENV)/.dev  ## 100,000 fuzzed objects, at most 40 minutes; ARGS="--seed 7 --count 5000"
+soak: soak-agent  ## 100 kills of the model agent, 100,000 fuzzed objects (40 minutes); ARGS="--seed 7 --count 5000"
 	@exec $(BIN)/python -m tests.fuzz.soak --state .soak.json --write $(ARGS)
+
+soak-agent: $(VENV)/.dev  ## 100 times kill -9 of the model agent, some minutes; OME_TEST_SEED=7
+	@OME_SOAK_WRITE=1 $(BIN)/python -m pytest tests/soak -q
 
 bench-admission: $(VENV)/.dev  ## how long reviews take, in process and over TLS; ARGS=--write keeps it
 	@exec $(BIN)/python benchmarks/admission.py $(ARGS)
