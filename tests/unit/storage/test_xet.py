@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.hub import FakeHub, Repository
 from tests.fakes.xet import FakeXet
-from tests.unit.storage.conftest import FAST, MIB, contents, model_files, source_of
+from tests.unit.storage.conftest import FAST, MIB, close_sources, contents, model_files, source_of
 
 from ome.storage.hf import HubSource
 from ome.storage.transfer import download
@@ -30,6 +30,7 @@ async def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[
     fake = FakeHub({"org/model": Repository(FILES())}, xet=FakeXet())
     await fake.start()
     yield fake
+    await close_sources()
     await fake.stop()
 
 
@@ -39,11 +40,7 @@ def xet(hub: FakeHub) -> FakeXet:
 
 
 async def bring(hub: FakeHub, folder: Path, **options: str) -> None:
-    source = source_of(hub, **options)
-    try:
-        await download(source, folder, options=OPTIONS)
-    finally:
-        await source.close()
+    await download(source_of(hub, **options), folder, options=OPTIONS)
     assert contents(folder) == hub.repositories["org/model"].files
 
 
@@ -113,7 +110,6 @@ async def test_a_part_that_is_asked_for_twice_comes_over_http(hub: FakeHub) -> N
         got = b"".join([p async for p in source.read(entry, 1000, 1000 + 5 * MIB)])
         assert got == data[1000 : 1000 + 5 * MIB]
         assert hub.sent == expected
-    await source.close()
 
 
 async def test_it_can_be_turned_off(
