@@ -39,7 +39,7 @@ from ome.apimachinery.objects import Object, Resource, condition
 from ome.controllers import Operator
 from ome.kube import Client, connect
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions",
                        "CustomResourceDefinition", namespaced=False)  # fmt: skip

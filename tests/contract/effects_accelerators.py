@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.contract.cases import DEPRECATED, Case, case, written
-from tests.contract.effects_models import column
+from tests.contract.effects_models import column, described
 from tests.contract.effects_pods import TERM
 from tests.contract.world import NOW, Seen, World, accelerator, node
 
@@ -24,8 +24,11 @@ def cases() -> Iterator[Case]:
     yield from _cost()
     yield from _status()
     yield from case(KIND, "spec.vendor", "intel", column("Vendor"))
-    yield from case(KIND, "spec.model", "h100", column("Model"))
     yield from _queues()
+    yield from case(
+        KIND, "spec.model", "h100-sxm", described("Product"), expected="nvidia hopper h100-sxm",
+        also={"spec.vendor": "nvidia", "spec.family": "hopper"},
+    )  # fmt: skip
     yield from case(
         KIND,
         "spec.family",

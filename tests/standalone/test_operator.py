@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -360,6 +360,20 @@ async def test_metadata_is_filled_in_from_the_first_node(home: Home) -> None:
     assert filled["status"]["nodesReady"] == ["node-a"]
 
 
+async def _restarted(home: Home, names: Iterable[str]) -> None:
+    """Returns when a new operator has looked at these services."""
+    await home.stop_operator()
+    await home.start_operator()
+    assert home.operator is not None
+    done: set[str] = set()
+    home.operator.services.observer = lambda _controller, key, *_: done.add(key.name)
+
+    async def all_done() -> bool:
+        return done >= set(names)
+
+    await home.until("all are looked at again", all_done)
+
+
 async def test_a_change_of_a_shared_runtime_goes_through_the_services_in_waves(home: Home) -> None:
     section = {"rollout": json.dumps({"servicesAtOnce": 1})}
     await home.client.patch(
@@ -395,6 +409,9 @@ async def test_a_change_of_a_shared_runtime_goes_through_the_services_in_waves(h
     for name in pending:
         await home.until_condition(name, "UpdatePending", "True")
     assert await rolling() == 1  # stuck, so nobody follows
+    for _ in range(2):  # also not where the operator has forgotten whom it let roll
+        await _restarted(home, names)
+        assert await rolling() == 1
     home.kubelet.behaviour = running
     home.kubelet.look_again()
 

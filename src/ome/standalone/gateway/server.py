@@ -301,7 +301,7 @@ class Gateway:
         began = time.monotonic()
         code = "0"
         self._in_flight += 1
-        self.figures.in_flight.labels(service.id).inc()
+        self.figures.in_flight.add(service.id)
         try:
             if self.zero is not None and not self.table.endpoints(service):
                 await self.zero.wake(service)
@@ -323,9 +323,9 @@ class Gateway:
             ) from None
         finally:
             self._in_flight -= 1
-            self.figures.in_flight.labels(service.id).dec()
-            self.figures.requests.labels(service.id, code).inc()
-            self.figures.duration.labels(service.id).observe(time.monotonic() - began)
+            self.figures.in_flight.add(service.id, by=-1)
+            self.figures.requests.add(service.id, code)
+            self.figures.duration.observe(service.id, time.monotonic() - began)
 
     @asynccontextmanager
     async def _reached(
@@ -338,7 +338,9 @@ class Gateway:
         def endpoints(tried: Collection[Endpoint]) -> list[Endpoint]:
             return [e for e in self.table.endpoints(service, draw, tried) if e not in gone]
 
-        retried = self.figures.retries.labels(service.id).inc
+        def retried() -> None:
+            self.figures.retries.add(service.id)
+
         async with AsyncExitStack() as stack:
             try:
                 sent = self.upstream.send(outgoing, endpoints, retried)
@@ -369,7 +371,7 @@ class Gateway:
         try:
             async for chunk in answer.content.iter_any():
                 if not tail:
-                    self.figures.first_byte.labels(service.id).observe(time.monotonic() - began)
+                    self.figures.first_byte.observe(service.id, time.monotonic() - began)
                 tail = (tail + chunk)[-_TAIL:]
                 async with asyncio.timeout(CLIENT_SECONDS):
                     await response.write(chunk)
@@ -380,7 +382,7 @@ class Gateway:
                 request.transport.abort()
             return response
         for kind, count in _USAGE.findall(tail):
-            self.figures.tokens.labels(service.id, kind.decode()).inc(int(count))
+            self.figures.tokens.add(service.id, kind.decode(), by=int(count))
         await response.write_eof()
         return response
 
