@@ -81,6 +81,9 @@ def changes(api: Api, decision: Decision, observed: Observed) -> Iterator[Change
         yield Change("~", f"{scaled.resource.kind} {scaled.key.name}", scaled.sentence)
     for gone in plan.deletes:
         workload = gone.resource in _TEMPLATES
+        if gone.anew:
+            yield Change("~", f"{gone.resource.kind} {gone.key.name}", _RESTARTS)
+            continue
         yield Change("-", f"{gone.resource.kind} {gone.key.name}", _STOPS if workload else "")
 
 

@@ -180,7 +180,13 @@ async def _set_replicas(client: Client, resource: Resource, key: Key, count: int
 
 async def _delete(action: Delete, client: Client) -> bool:
     try:
-        await client.delete(action.resource, action.key.name, action.key.namespace, uid=action.uid)
+        await client.delete(
+            action.resource,
+            action.key.name,
+            action.key.namespace,
+            propagation="Foreground" if action.anew else "Background",
+            uid=action.uid,
+        )
     except (NotFound, Conflict):
         return False  # gone already, or a new object has the name
     return True

@@ -10,7 +10,7 @@ from ome.api import constants as c
 from ome.api import external as x
 from ome.api import names
 from ome.apimachinery import resources as r
-from ome.apimachinery.objects import Object, annotations_of, labels_of
+from ome.apimachinery.objects import Object, annotations_of, is_deleting, labels_of
 from ome.rendering import groups
 from ome.rendering import ingress as ingress_rules
 from ome.rendering.facts import Canary, Component, Rendered
@@ -58,10 +58,12 @@ def _state(given: StatusInput, component: Component) -> State | None:
     for index in range(count):
         name = names.ray_cluster_name(component.base_name, index)
         cluster = given.observed.get(x.RAY_CLUSTERS, name)
+        if cluster is not None and is_deleting(cluster):
+            cluster = None
         pairs.append((cluster, prober_of(name, given.observed)))
     if count and all(cluster is None for cluster, _ in pairs):
         return None
-    return clusters(count, pairs)
+    return clusters(count, pairs, outdated=len(component.outdated))
 
 
 def _noted(given: StatusInput, component: str) -> str:

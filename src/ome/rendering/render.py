@@ -74,6 +74,7 @@ def render(given: RenderInput) -> Rendered:
     pending: list[str] = []
     warnings: list[str] = []
     keep: set[tuple[Resource, str]] = set()
+    replaced: set[tuple[Resource, str]] = set()
     if given.model is not None:
         children.append(
             extras.model_config(given.service, given.model, given.weights, given.observed)
@@ -82,6 +83,9 @@ def render(given: RenderInput) -> Rendered:
         part = Part(given, name, part_spec, modes[name], files, tuned)
         built = _build(part, exposed=name == entry and not resolved.disable_creation)
         component = _component(part, built)
+        keep |= {(component.workload, one) for one in component.outdated}
+        if isinstance(built, ray.Built):
+            replaced |= {(component.workload, one) for one in built.replaced}
         handing = handover(part, component.workload, built.name, built.children)
         if isinstance(handing, Handover):
             children += handing.children
@@ -104,6 +108,7 @@ def render(given: RenderInput) -> Rendered:
         url=paths.url,
         address=paths.address,
         keep=frozenset(keep),
+        replaced=frozenset(replaced),
         ingress_objects=paths.objects,
         ingress_missing=paths.missing,
         pending=tuple(dict.fromkeys(pending)),
@@ -159,7 +164,10 @@ def _build(part: Part, *, exposed: bool) -> _Built:
 def _component(part: Part, built: _Built) -> Component:
     canary: Canary | None = getattr(built, "canary", None)
     scale: Scaling | None = getattr(built, "scale", None)
-    raw = part.mode == c.MODE_RAW
+    raw, replicas = part.mode == c.MODE_RAW, getattr(built, "replicas", None)
+    least = scale.low if scale is not None else None
+    if replicas is not None:
+        least = max(1, replicas - 1)  # they are made anew one at a time
     return Component(
         name=part.name,
         mode=part.mode,
@@ -169,11 +177,12 @@ def _component(part: Part, built: _Built) -> Component:
         app=part.app,
         workload=_WORKLOAD[part.mode],
         workload_name=built.name,
-        replicas=getattr(built, "replicas", None),
+        replicas=replicas,
         pod_labels={} if raw else built.selector,
         canary=canary,
         timeout_seconds=int(part.merged.get("timeoutSeconds") or 0),
-        least=scale.low if scale is not None else None,
+        least=least if replicas != 0 else 0,
+        outdated=tuple(getattr(built, "outdated", ())),
         at_zero=scale.at_zero if scale is not None else "",
     )
 

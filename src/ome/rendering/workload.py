@@ -113,8 +113,9 @@ def judge(
         message = f"{state.available} of {wanted} {component} {unit} are available"
         if not state.rolling:
             short = state.available < wanted
-            if short and finding is not None:
-                message = f"{message}: {finding.message}"
+            why = finding.message if finding is not None else state.says[1] if state.says else ""
+            if short and why:
+                message = f"{message}: {why}"
             return Verdict("True", "Available", message, short=short)
         if state.seen:
             message = f"{message}; an update rolls, {state.updated} of {wanted} {unit} have it"

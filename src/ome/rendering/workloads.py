@@ -133,7 +133,9 @@ def revision_is_up(workload: Object) -> bool:
     )
 
 
-def clusters(wanted: int, pairs: Sequence[tuple[Object | None, Object | None]]) -> State:
+def clusters(
+    wanted: int, pairs: Sequence[tuple[Object | None, Object | None]], *, outdated: int = 0
+) -> State:
     """Ray clusters, each with the Deployment that probes its engine."""
     ready = provisioned = 0
     says: tuple[str, str] | None = None
@@ -152,7 +154,7 @@ def clusters(wanted: int, pairs: Sequence[tuple[Object | None, Object | None]]) 
     return State(
         wanted=wanted,
         available=ready,
-        updated=wanted,
+        updated=wanted - outdated,
         total=wanted,
         seen=True,
         enough=ready >= wanted,
