@@ -79,9 +79,14 @@ def infer(found: Evidence) -> tuple[str, ...]:
         return (EMBEDDING,)
     if _SPEECH.search(architecture) or kind == "whisper":
         return ("AUDIO_TO_TEXT",)
-    sees, hears = has_part(found.config, VISION_PARTS), has_part(found.config, AUDIO_PARTS)
+    embedding = found.config.get("embd_layer")
+    sees = has_part(found.config, VISION_PARTS) or (
+        isinstance(embedding, Mapping) and "image_embd_layer" in embedding
+    )
+    hears = has_part(found.config, AUDIO_PARTS)
     if "omni" in architecture or ("talker_config" in found.config and hears):
-        return _OMNI
+        silent = found.config.get("enable_audio_output") is False
+        return (VISION, "AUDIO_TO_TEXT") if silent else _OMNI
     if sees or "vision" in kind or _sees_by_name(architecture):
         return (VISION, "AUDIO_TO_TEXT") if hears else (VISION,)
     if hears:

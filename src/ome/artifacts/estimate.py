@@ -21,19 +21,24 @@ from ome.artifacts.fields import Fields, text_part
 from ome.artifacts.mixers import layer_kind, mamba, mamba2, mixer
 from ome.artifacts.seq2seq import encoder_decoder, is_encoder_decoder
 from ome.artifacts.speech import speech
-from ome.artifacts.tying import tied
 from ome.artifacts.towers import towers
+from ome.artifacts.tying import tied
 
 _MOST_LAYERS = 10_000
+_MOST_PARAMETERS = 10**17
 _WRITERS = ("ForCausalLM", "LMHeadModel", "ForMaskedLM", "ForPreTraining")
 
 
 def estimate_parameters(config: Mapping[str, Any], *, without_head: bool = False) -> int:
-    """The number of parameters; 0 where the configuration does not say enough.
+    """The number of parameters; 0 where the configuration does not say enough, or nonsense.
 
     ``without_head`` leaves out the output layer (embedding models are saved without).
     """
-    whole = Fields(config)
+    count = _count(Fields(config), without_head)
+    return count if 0 <= count < _MOST_PARAMETERS else 0
+
+
+def _count(whole: Fields, without_head: bool) -> int:
     text = text_part(whole)
     if is_encoder_decoder(whole):
         return encoder_decoder(whole)
@@ -99,7 +104,8 @@ def _head(whole: Fields, text: Fields, without: bool) -> int:
         return 0
     if without:
         return 0
-    if architecture.endswith("Model") and not (whole.get("auto_map") or {}):
+    bare = architecture.endswith("Model") and not architecture.endswith("OmniModel")
+    if bare and not (whole.get("auto_map") or {}):
         return 0
     return 0 if tied(whole, text) else text.vocabulary * text.hidden
 

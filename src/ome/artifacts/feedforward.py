@@ -8,9 +8,7 @@ from math import ceil
 from ome.artifacts import traits
 from ome.artifacts.fields import Fields
 
-_PLAIN_ACTIVATIONS = frozenset(
-    "relu2 gelu_new gelu_fast relu xielu quick_gelu".split()
-)
+_PLAIN_ACTIVATIONS = frozenset(["relu2", "gelu_new", "gelu_fast", "relu", "xielu", "quick_gelu"])
 
 
 def feed_forward(text: Fields, index: int) -> int:
@@ -143,9 +141,10 @@ def has_experts(text: Fields, index: int) -> bool:
 def experts(text: Fields) -> int:
     """All experts, those that always work, and what chooses among them."""
     hidden, number = text.hidden, _expert_count(text)
-    inner = text.number(
-        "moe_intermediate_size", "expert_ffn_hidden_size", "moe_ffn_hidden_size"
-    ) or text.intermediate
+    inner = (
+        text.number("moe_intermediate_size", "expert_ffn_hidden_size", "moe_ffn_hidden_size")
+        or text.intermediate
+    )
     matrices = 3 if gated(text) else 2
     latent = text.number("moe_latent_size")
     one = matrices * (latent or hidden) * inner
@@ -202,7 +201,7 @@ def block_of(block: Mapping[str, object], text: Fields) -> tuple[Fields | None, 
             feeding = None
         elif isinstance(stated, int) and stated > 0:
             feeding = Fields({**text.raw, "intermediate_size": stated})
-        elif isinstance(wide, int | float) and wide > 0:
+        elif isinstance(wide, int | float) and 0 < wide < 1 << 20:
             inner = ceil(int(2 * wide * text.hidden / 3) / 256) * 256
             feeding = Fields({**text.raw, "intermediate_size": inner})
     return mixing, feeding

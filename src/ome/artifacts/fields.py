@@ -18,10 +18,12 @@ AUDIO_PARTS = (
     "audio_config", "audio_encoder", "audio_processor", "speech_config", "audio_tower_config",
 )  # fmt: skip
 
+_LARGEST_FACTOR = 1 << 20
 _NESTED = ("attn_config", "ffn_config", "moe_config", "attention", "rope_scaling_config")
 _BY_LAYER = (
     "intermediate_size", "num_attention_heads", "num_key_value_heads", "num_query_heads",
-    "num_kv_heads", "head_dim", "ffn_multipliers",
+    "num_kv_heads", "head_dim", "ffn_multipliers", "moe_intermediate_size", "num_experts",
+    "num_shared_expert",
 )  # fmt: skip
 
 
@@ -54,7 +56,7 @@ class Fields:
         changed: dict[str, Any] = {}
         for name in _BY_LAYER:
             value = self.raw.get(name)
-            if isinstance(value, list) and index < len(value):
+            if isinstance(value, list) and len(value) == self.layers and index < len(value):
                 changed[name] = value[index]
         own = self.raw.get("per_layer_config")
         if isinstance(own, Mapping):
@@ -69,11 +71,14 @@ class Fields:
             value = value[0]
         if isinstance(value, bool) or not isinstance(value, int | float):
             return 0
-        return int(value) if 0 <= value < 1 << 62 else 0
+        return int(value) if 0 <= value < 1 << 62 else 0  # NaN is neither
 
     def real(self, *names: str) -> float:
+        """A factor; 0 where absent, and for what no factor can be."""
         value = self.get(*names)
-        return float(value) if isinstance(value, int | float) else 0.0
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return 0.0
+        return float(value) if 0 <= value < _LARGEST_FACTOR else 0.0
 
     def text(self, *names: str) -> str:
         value = self.get(*names)
@@ -129,9 +134,12 @@ class Fields:
         if self.flag("multi_query") and not self.flag("new_decoder_architecture"):
             return 1
         return (
-            self.number("num_key_value_heads", "kv_n_heads", "num_kv_heads", "n_head_kv")
+            self.number(
+                "num_key_value_heads", "kv_n_heads", "num_kv_heads", "n_head_kv",
+                "num_attention_groups",
+            )
             or self.heads
-        )
+        )  # fmt: skip
 
     @property
     def head_size(self) -> int:

@@ -2,8 +2,8 @@
 
 :func:`layer_kind` says what a layer has: ``attention``; ``delta`` (gated delta network), ``kda``
 (Kimi's delta attention), ``lightning`` (linear attention with an output gate), ``mamba``,
-``mamba2``, ``lru`` (gated linear recurrence), ``conv``; ``both`` (attention beside a state space); ``none`` (the layer only mixes
-features).
+``mamba2``, ``lru`` (gated linear recurrence), ``conv``; ``both`` (attention beside a state space);
+``none`` (the layer only mixes features).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ome.artifacts import traits
 from ome.artifacts.fields import Fields
 
 _LETTERS = {"M": "mamba2", "*": "attention", "E": "none", "-": "none"}
-_RECURRENT = frozenset("linear_attention mamba mamba2 linear recurrent".split())
+_RECURRENT = frozenset(["linear_attention", "mamba", "mamba2", "linear", "recurrent"])
 
 
 def layer_kind(text: Fields, index: int) -> str:
@@ -121,7 +121,9 @@ def attention(text: Fields, index: int = 0) -> int:
             matrices = 1
             shared = text.number("num_global_key_value_heads") or shared
     queries, keys = heads * size, shared * size
-    count = hidden * queries + matrices * hidden * keys + queries * hidden
+    narrow = text.number("share_q_dim")  # queries through a waist (Step 3)
+    asking = hidden * narrow + narrow * queries if narrow else hidden * queries
+    count = asking + matrices * hidden * keys + queries * hidden
     if text.flag("attn_output_gate") or text.model_type in traits.OUTPUT_GATE:
         count += hidden * queries
     if text.flag("attention_bias", "qkv_bias", "add_qkv_bias", "use_qkv_bias", "use_bias", "bias"):

@@ -6,6 +6,8 @@ from ome.artifacts import traits
 from ome.artifacts.fields import Fields
 from ome.artifacts.tying import tied
 
+_MOST_LAYERS = 10_000
+
 
 def is_encoder_decoder(whole: Fields) -> bool:
     """T5 does not always say so; configurations of parts are something else."""
@@ -32,6 +34,8 @@ def encoder_decoder(whole: Fields) -> int:
     elif names and names[0].endswith("ForCausalLM"):
         encoder = 0
     encoder_inner = whole.number("encoder_ffn_dim", "d_ff") or 4 * hidden
+    if max(encoder, decoder) > _MOST_LAYERS:
+        return 0
     decoder_inner = whole.number("decoder_ffn_dim", "d_ff") or 4 * hidden
     small = bias * (6 * hidden + encoder_inner)
     count = encoder * (attention + gate * hidden * encoder_inner + 2 * hidden + small)

@@ -153,7 +153,7 @@ def _projector(vision: Fields, whole: Fields, text: Fields) -> int:
         joined = hidden * 4
         return joined * target + target * target + 2 * target
     ratio = whole.real("downsample_ratio")
-    joined = int(hidden / ratio**2) if 0 < ratio <= 1 else hidden
+    joined = int(hidden / ratio**2) if 0.01 < ratio <= 1 else hidden
     return joined * target + target * target + 2 * target
 
 
