@@ -249,6 +249,7 @@ async def test_pictures_of_a_folder_are_sent(engine: FakeEngine, bench: Bench) -
     picture = "from PIL import Image; import sys; Image.new('RGB', (64, 64), sys.argv[2])"
     for colour in ("red", "green"):
         await made(f"{picture}.save(sys.argv[1])", folder / f"{colour}.png", colour)
+    engine.behaviour.tokens = 8
     scenario = ("--traffic-scenario", "I(64,64)", "--num-concurrency", "1")
     more = (*scenario, "--dataset-image-column", "image")
     told = await bench.run(engine.url, *more, task="image-text-to-text", dataset_path=str(folder))
