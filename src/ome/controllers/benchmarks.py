@@ -19,7 +19,7 @@ from ome.api import config, names
 from ome.api import constants as c
 from ome.api import resources as o
 from ome.apimachinery import resources as r
-from ome.apimachinery.errors import NotFound, StatusError
+from ome.apimachinery.errors import FieldError, NotFound, StatusError
 from ome.apimachinery.objects import (
     Key,
     Object,
@@ -38,6 +38,7 @@ from ome.benchmark.storage import Fetcher
 from ome.controllers import benchmarklog
 from ome.controllers import benchmarkstate as states
 from ome.controllers.cluster import Cluster
+from ome.controllers.configuration import ConfigurationReporter
 from ome.controllers.executor import NameTaken, execute
 from ome.controllers.plan import Apply, Plan, owns
 from ome.kube import Client, Events, Informer, PatchType, Result
@@ -70,6 +71,7 @@ class BenchmarkCaches:
             field_selector=f"metadata.name={c.BENCHMARK_JOB_CONFIG}",
         )
         self.settings = config.BenchmarkJobConfig()
+        self.configuration = ConfigurationReporter(c.BENCHMARK_JOB_CONFIG, namespace)
         self._config.add_handler(self._read_settings)
         self.benchmarks.add_index("service", _service_of)
         self.benchmarks.add_index("job", lambda obj: [_job_of(obj)])
@@ -107,10 +109,14 @@ class BenchmarkCaches:
             enqueue(key)
 
     def _read_settings(self, _event: str, _old: Any, new: Any) -> None:
-        data = None if new is None else new.object().get("data")
-        self.settings, problems = config.BenchmarkJobConfig.from_config_map(data, self.settings)
-        for problem in problems:
-            log.warning("configuration: %s: %s", problem.path, problem.message)
+        """What the ConfigMap said last counts where it is gone."""
+        live = None if new is None else new.object()
+        problems: list[FieldError] = []
+        if live is not None:
+            self.settings, problems = config.BenchmarkJobConfig.from_config_map(
+                live.get("data"), self.settings
+            )
+        self.configuration.changed(problems, live)
 
 
 def _service_of(benchmark: Mapping[str, Any]) -> list[str]:
@@ -320,10 +326,9 @@ class Benchmarks:
             },
             "data": summary.data(found),
         }
-        try:
-            live = await self._client.get(r.CONFIG_MAPS, jobs.results_name(key.name), key.namespace)
-        except NotFound:
-            live = None
+        named = f"metadata.name={jobs.results_name(key.name)}"
+        listed = await self._client.list(r.CONFIG_MAPS, key.namespace, field_selector=named)
+        live = listed.items[0] if listed.items else None
         if live is not None and len(summary.runs_of(live.get("data"))) > len(runs):
             return  # the log has lost its beginning
         if live is None or live.get("data") != wanted["data"]:

@@ -3,7 +3,7 @@
 Two questions, both pure:
 
 * :func:`contains`: is everything that we want in the live object, with the same value? What the
-  server or others added beside it doesn't matter.
+  server or others added beside it doesn't matter, but in selectors.
 * :func:`unwanted`: do we own a field (by ``managedFields``) that we no longer want?
 
 For a child that was created and never changed since, the second question is: was it made from
@@ -24,6 +24,8 @@ from ome.apimachinery.objects import Object, metadata
 from ome.controllers.ownership import created_from, digest
 
 _IDENTITY = ("apiVersion", "kind")
+_ATOMIC = ("selector", "nodeSelector")
+"""Maps that have one owner: what somebody adds to a selector changes what it selects."""
 _LIST_KEYS = ("name", "mountPath", "containerPort", "port", "ip", "topologyKey", "uid", "key")
 
 
@@ -33,7 +35,11 @@ def contains(live: Any, wanted: Any) -> bool:
         if not isinstance(live, Mapping):
             return not wanted and live is None
         return all(
-            contains(live.get(key), value) for key, value in wanted.items() if value is not None
+            live.get(key) == value
+            if key in _ATOMIC and isinstance(value, Mapping)
+            else contains(live.get(key), value)
+            for key, value in wanted.items()
+            if value is not None
         )
     if isinstance(wanted, list):
         return _contains_list(live, wanted)

@@ -43,7 +43,7 @@ log = logging.getLogger("ome.controllers.inferenceservice")
 
 _RETRY_ANSWER = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _LOG_LINES = 5
-_SETTLED = ("Serving", "ScaledToZero")
+_SETTLED = ("Serving", "ScaledToZero", "SwitchedOff")
 """Reasons of a Ready that nothing is left to do for."""
 PROGRESS_SECONDS = 1.0
 """So long at least lies between two statuses of a service that differ in progress alone."""
@@ -92,6 +92,12 @@ class InferenceServices:
         self.look_for_kinds: Callable[[], None] = lambda: None
         """Called where a service waits for a kind that the cluster did not serve so far."""
 
+    def resume(self) -> None:
+        """Before the first look: what rolls counts, so that restarts never make a wave higher."""
+        for label in self._cluster.rolling():
+            for key in self._cluster.services_of_label(label):
+                self._waves.hold(key)
+
     async def reconcile(self, key: Key) -> Result | None:
         service = self._cluster.services.get(key.namespace, key.name)
         if service is None:
@@ -126,8 +132,10 @@ class InferenceServices:
         again = recycling.again
         try:
             wrote = partial(self._lag.wrote, key)
-            await execute(decision.plan, self._client, self._events, wrote)
+            complete = await execute(decision.plan, self._client, self._events, wrote)
             self._refused.pop(key, None)
+            if not complete:
+                return Result(LOOK_AGAIN_SECONDS)  # and nothing is said of what was not seen
         except (NameTaken, KindGone, StatusError) as error:
             if isinstance(error, StatusError) and not refusals.is_refusal(error):
                 raise
@@ -196,6 +204,7 @@ class InferenceServices:
             answer_required=self._cluster.settings.completion_probe,
             ingress=decision.ingress,
             accelerators=decision.accelerators,
+            changing=self._lag.awaited(key),
         )
         result = build(given)
         self._release_wave(key, result.status, decision)

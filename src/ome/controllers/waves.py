@@ -11,7 +11,7 @@ from ome.apimachinery.objects import Key
 
 
 class Waves:
-    """Slots of one operator; forgotten when it restarts, which at worst starts a wave anew."""
+    """Slots of one operator. After a restart :meth:`hold` gives them to what is found rolling."""
 
     def __init__(self) -> None:
         self._rolling: dict[Key, None] = {}
@@ -19,6 +19,10 @@ class Waves:
 
     def holds(self, key: Key) -> bool:
         return key in self._rolling
+
+    def hold(self, key: Key) -> None:
+        """It rolls already, whoever allowed that."""
+        self._rolling[key] = None
 
     def acquire(self, key: Key, limit: int) -> bool:
         """A slot for the service, if one is free; else it is remembered as waiting."""
