@@ -168,16 +168,21 @@ async def test_a_missing_secret_is_named_with_its_remedy(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("volume", "reason"),
+    ("problem", "reason"),
     [
-        ("benchmark-output-storage", "OutputUnwritable"),
-        ("benchmark-dataset", "DatasetUnusable"),
+        (
+            'MountVolume.SetUp failed for volume "benchmark-output-storage": Permission denied',
+            "OutputUnwritable",
+        ),
+        (
+            'hostPath type check failed: /nowhere is not a Directory (volume "benchmark-dataset")',
+            "DatasetUnusable",
+        ),
     ],
 )
 async def test_a_place_that_can_not_be_mounted_is_told(
-    home: Home, volume: str, reason: str
+    home: Home, problem: str, reason: str
 ) -> None:
-    problem = f'MountVolume.SetUp failed for volume "{volume}": Permission denied'
     home.kubelet.behaviour = jobs_pod(waiting("ContainerCreating", problem))
     await home.apply(benchmark(endpoint=direct()))
     await state(home, "Pending", f"{reason}: {problem}. What to do: see that it can be mounted")

@@ -168,7 +168,7 @@ def _why_not_started(pods: Sequence[Mapping[str, Any]]) -> str:
         if held.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
             message = held.get("message") or "no message"
             return f"{held['reason']}: {message}{_hint(str(message))}"
-        if "MountVolume" in str(held.get("message") or ""):
+        if 'volume "' in str(held.get("message") or ""):
             return _not_mounted(str(held["message"]))
     return "the pod starts" if pods else "waiting for the pod"
 
