@@ -230,6 +230,9 @@ class Benchmark:
         offline = {}
         if self.here and Path(self.arguments.get("--model-tokenizer")).exists():
             offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+        if self.here:
+            # Tables are kept in a form of their own, and not every image lets us write at home.
+            offline["HF_DATASETS_CACHE"] = str(self.scratch / "datasets")
         quiet = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
         return {**os.environ, "ENABLE_UI": "false", "MPLBACKEND": "Agg", **quiet, **offline}
 
