@@ -20,7 +20,7 @@ from .endpoint import Endpoint
 from .inside import key
 from .said import Failure, complain, end, shorten, tell
 
-PATIENCE = 30.0
+PATIENCE = float(os.environ.get("OME_BENCHMARK_PATIENCE") or 30.0)
 """Seconds to wait for the endpoint's first answer."""
 LOST_AFTER = float(os.environ.get("OME_BENCHMARK_LOST_AFTER") or 20.0)
 """Seconds without anybody at the endpoint until the benchmark is given up."""
