@@ -6,8 +6,10 @@ floor     a script without any operator makes each service and its six children,
           status when its Deployment is available: what the control plane itself needs
 create    N services at once (16 requests in flight; ``--rate`` for so many a second): wall time to
           all Ready, from apply to Deployment and to Ready, API requests, CPU, memory
+offered   beside them, 150 more at 5 a second
 restart   the operator stopped and started with everything healthy: what it writes
 upgrade   the same, as another version of OME
+storm     2,000 changes of 20 pods that change nothing for their services
 edit      one environment variable of the one runtime that all services use
 delete    all services
 
@@ -36,7 +38,7 @@ from benchmarks.scale.measure import Measurement
 from benchmarks.scale.objects import Object
 from ome._version import __version__
 
-PHASES = ("floor", "create", "restart", "upgrade", "edit", "delete")
+PHASES = ("floor", "create", "offered", "restart", "upgrade", "storm", "edit", "delete")
 
 
 def say(text: str) -> None:
