@@ -44,7 +44,7 @@ class Operator:
             start = ["-m", "cProfile", "-o", str(profile), *start]
         arguments = ["operator", "--kubeconfig", str(api.bed.kubeconfig("operator"))]
         arguments += ["--namespace", "ome", "--listen", f"127.0.0.1:{self.port}"]
-        arguments += ["--webhook-url", f"https://127.0.0.1:{hooks}", "--lease-seconds", "5"]
+        arguments += ["--webhook-url", f"https://127.0.0.1:{hooks}"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         with (folder / "operator.log").open("ab") as log:
             self._process = subprocess.Popen(
