@@ -84,6 +84,7 @@ class InferenceServices:
         self._waves = Waves()
         self._refused: dict[Key, int] = {}
         self._written: dict[Key, float] = {}
+        self._own: dict[Key, str] = {}
         self._lag = Lag(cluster.version)
         self._teller = Teller(events)
         self._asking: dict[Key, _Asking] = {}
@@ -237,6 +238,7 @@ class InferenceServices:
         except NotFound:
             return None
         self._lag.wrote(key, o.INFERENCE_SERVICES, answer)
+        self._own[key] = str(metadata(answer).get("resourceVersion") or "")
         self._teller.changed(service, updated)
         return None
 
@@ -308,10 +310,18 @@ class InferenceServices:
         if asking is not None and asking.task is not None:
             asking.task.cancel()
 
+    def has_written(self, key: Key, version: str) -> bool:
+        """Whether that version of the service is a status from here: it tells nothing new.
+
+        It was written over the version that was looked at, else there was a conflict.
+        """
+        return bool(version) and self._own.get(key) == version
+
     # -- leaving ------------------------------------------------------------------------------
 
     def _forget(self, key: Key) -> None:
         self._written.pop(key, None)
+        self._own.pop(key, None)
         self._lag.forget(key)
         self._refused.pop(key, None)
         self._teller.forget(key)
