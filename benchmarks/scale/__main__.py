@@ -9,7 +9,7 @@ create    N services at once (16 requests in flight; ``--rate`` for so many a se
 offered   beside them, 150 more at 5 a second
 restart   the operator stopped and started with everything healthy: what it writes
 upgrade   the same, as another version of OME
-storm     2,000 changes of 20 pods that change nothing for their services
+storm     2,000 changes of 4 pods that change nothing for their services
 edit      one environment variable of the one runtime that all services use
 delete    all services
 

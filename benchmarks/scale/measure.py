@@ -23,8 +23,8 @@ QUIET_S = 5.0
 RESTART_S = 20.0
 OFFERED_A_SECOND = 5.0
 OFFERED_S = 30.0
-STORM_PODS = 20
-STORM_CHANGES = 100
+STORM_PODS = 4
+STORM_CHANGES = 500
 
 
 class Measurement:
@@ -192,7 +192,7 @@ class Measurement:
         }
 
     async def storm(self) -> Object:
-        """Nothing but noise: many changes of pods that change nothing for their services."""
+        """Nothing but noise: many changes of a few pods that change nothing for their services."""
         operator = self._operator or await self._start()
         pods = f"/api/v1/namespaces/{NAMESPACE}/pods"
         found = (await self._api.call("GET", f"{pods}?limit={STORM_PODS}"))["items"]

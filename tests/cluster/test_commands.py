@@ -15,7 +15,7 @@ from tests.cluster.conftest import Kubectl
 from tests.cluster.omehome import Home
 from tests.fakes.objects import service
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 NAME = "qwen3-0-6b"
 THERE = ("-n", NAME)
 Answer = subprocess.CompletedProcess[str]

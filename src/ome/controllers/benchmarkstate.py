@@ -138,10 +138,10 @@ def _ended(live: Mapping[str, Any]) -> Mapping[str, Any] | None:
 # -- pods ----------------------------------------------------------------------------------------
 
 
-def _containers(pods: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [
-        entry for pod in pods for entry in (pod.get("status") or {}).get("containerStatuses") or ()
-    ]
+def _containers(
+    pods: Sequence[Mapping[str, Any]], kind: str = "containerStatuses"
+) -> list[Mapping[str, Any]]:
+    return [entry for pod in pods for entry in (pod.get("status") or {}).get(kind) or ()]
 
 
 def _started(pods: Sequence[Mapping[str, Any]]) -> str:
@@ -160,7 +160,10 @@ def _why_not_started(pods: Sequence[Mapping[str, Any]]) -> str:
         if scheduled.get("status") == "False":
             problem = scheduled.get("message") or scheduled.get("reason")
             return f"Unschedulable: pod {metadata(pod)['name']} can't be placed: {problem}"
-    for entry in _containers(pods):
+    for entry in _containers(pods, "initContainerStatuses"):
+        if (entry.get("state") or {}).get("running"):
+            return "the dataset is being fetched"
+    for entry in [*_containers(pods, "initContainerStatuses"), *_containers(pods)]:
         held = (entry.get("state") or {}).get("waiting") or {}
         if held.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
             message = held.get("message") or "no message"

@@ -3,7 +3,7 @@
 Two questions, both pure:
 
 * :func:`contains`: is everything that we want in the live object, with the same value? What the
-  server or others added beside it doesn't matter.
+  server or others added beside it doesn't matter, but in selectors.
 * :func:`unwanted`: do we own a field (by ``managedFields``) that we no longer want?
 
 For a child that was created and never changed since, the second question is: was it made from
@@ -24,6 +24,8 @@ from ome.apimachinery.objects import Object, metadata
 from ome.controllers.ownership import created_from, digest
 
 _IDENTITY = ("apiVersion", "kind")
+_ATOMIC = ("selector", "nodeSelector")
+"""Maps that have one owner: what somebody adds to a selector changes what it selects."""
 _LIST_KEYS = ("name", "mountPath", "containerPort", "port", "ip", "topologyKey", "uid", "key")
 
 
@@ -45,6 +47,10 @@ def _contains_members(live: Any, wanted: Object) -> bool:
         if value is None:
             continue
         found = live.get(key)
+        if key in _ATOMIC and isinstance(value, Mapping):
+            if found != value:
+                return False
+            continue
         # Most of an object is texts that are the same: no call for these.
         if not (type(value) is str and found == value) and not contains(found, value):
             return False

@@ -5,7 +5,8 @@
 * Handlers are called in order, on the event loop, one call per change: ``(event, old, new)`` with
   :class:`ome.kube.store.Snapshot` objects that decode only what is looked at. They must be quick
   and must not change what they get; typically they put a key on a queue. A handler that raises is
-  logged and does not stop the others. A handler that is added late is told of what is there.
+  logged and does not stop the others (out of memory ends the informer: it would miss changes). A
+  handler that is added late is told of what is there.
 * ``get``, ``list`` and ``by_index`` give fresh dicts. They show what the server said a moment ago:
   write with a resource version, or by server-side apply, never on trust.
 """
@@ -172,6 +173,8 @@ class Informer:
     ) -> None:
         try:
             handler(event, old, new)
+        except MemoryError:
+            raise
         except Exception:
             subject = new if new is not None else old
             log.exception("a handler failed on %s of %r", event, subject)

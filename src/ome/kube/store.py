@@ -169,6 +169,8 @@ class _Index:
     def put(self, key: Key, obj: Snapshot) -> None:
         try:
             values = tuple(dict.fromkeys(self._function(obj)))
+        except MemoryError:
+            raise
         except Exception:
             # One odd object must not stop the cache of all the others.
             log.exception("an index function failed on %r: it is filed under nothing", obj)

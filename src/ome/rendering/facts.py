@@ -87,6 +87,8 @@ class Settings(Protocol):
     def keda(self) -> KedaSettings: ...
     @property
     def prober(self) -> ProberSettings: ...
+    @property
+    def scales_from_zero(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,10 @@ class Component:
     """How long one request may take; 0 where nobody says."""
     previous: tuple[Resource, str] | None = None
     """The workload of another mode, which serves until this one is available."""
+    least: int | None = None
+    """Replicas with which it serves; None where only the workload knows."""
+    at_zero: str = ""
+    """What starts a first replica where there is none; empty where nothing does."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from ome.rendering.mode import component_modes, service_mode
 from ome.rendering.modelfiles import ModelFiles, model_files
 from ome.rendering.pod import first_port
 from ome.rendering.routes import routes
+from ome.rendering.scaling import Scaling
 
 _NEEDS: dict[str, Resource] = {
     c.MODE_MULTI_NODE: x.LEADER_WORKER_SETS,
@@ -157,6 +158,7 @@ def _build(part: Part, *, exposed: bool) -> _Built:
 
 def _component(part: Part, built: _Built) -> Component:
     canary: Canary | None = getattr(built, "canary", None)
+    scale: Scaling | None = getattr(built, "scale", None)
     raw = part.mode == c.MODE_RAW
     return Component(
         name=part.name,
@@ -171,6 +173,8 @@ def _component(part: Part, built: _Built) -> Component:
         pod_labels={} if raw else built.selector,
         canary=canary,
         timeout_seconds=int(part.merged.get("timeoutSeconds") or 0),
+        least=scale.low if scale is not None else None,
+        at_zero=scale.at_zero if scale is not None else "",
     )
 
 

@@ -34,7 +34,8 @@ class State:
 
     @property
     def rolling(self) -> bool:
-        return not self.seen or self.updated < self.wanted or self.total > self.updated
+        """A version replaces another. Replicas that are only missing are no update."""
+        return not self.seen or self.total > self.updated
 
     @property
     def serves(self) -> bool:
