@@ -74,27 +74,22 @@ def _resources(spec: Mapping[str, Any]) -> Iterator[FieldError]:
             )
 
 
-_INTEGRATION = {
-    "kueueResourceFlavor": "Kueue assigns flavors itself, by its queue's quotas and the pod's node "
-    "labels; say which nodes are meant in spec.discovery.nodeSelector",
-    "volcanoGPUType": "Volcano goes by the resources that a pod requests; name them in "
-    "spec.resources",
-}
+_FINDS_NODES = ("nodeSelector", "affinity", "pciVendorID", "deviceIDs")
 
 
 def accelerator_warnings(obj: Object) -> list[str]:
     spec = obj.get("spec") or {}
-    integration = spec.get("integration") or {}
-    found = [
-        f"spec.integration.{name} has no effect: {why}"
-        for name, why in _INTEGRATION.items()
-        if integration.get(name)
-    ]
     discovery = spec.get("discovery") or {}
-    if any(discovery.get(key) for key in ("nodeSelector", "affinity", "pciVendorID", "deviceIDs")):
-        return found
-    return [
-        "spec.discovery says nothing about nodes, so no node is found to have this accelerator; "
-        "give nodeSelector",
-        *found,
-    ]
+    warnings = []
+    if not any(discovery.get(key) for key in _FINDS_NODES):
+        warnings.append(
+            "spec.discovery says nothing about nodes, so no node is found to have this "
+            "accelerator; give nodeSelector"
+        )
+    if (spec.get("integration") or {}).get("kueueResourceFlavor"):
+        warnings.append(
+            "spec.integration.kueueResourceFlavor has no effect: Kueue takes the flavor whose "
+            "nodeLabels agree with what pods ask for; put these labels into "
+            "spec.discovery.nodeSelector"
+        )
+    return warnings

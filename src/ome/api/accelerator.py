@@ -187,8 +187,8 @@ class AcceleratorIntegration(Lens, frozen=True, kw_only=True, rename="camel"):
     kueue_resource_flavor: Annotated[
         str | None,
         Field(
-            "Name of its ResourceFlavor in Kueue. Has no effect, and a warning says so: Kueue "
-            "assigns flavors itself.",
+            "Name of its ResourceFlavor in Kueue. Has no effect: Kueue takes the flavor whose "
+            "nodeLabels agree with discovery.nodeSelector.",
             default="none",
             example="h100",
         ),
@@ -196,10 +196,9 @@ class AcceleratorIntegration(Lens, frozen=True, kw_only=True, rename="camel"):
     volcano_gpu_type: Annotated[
         str | None,
         Field(
-            "Name of its GPU type in Volcano. Has no effect, and a warning says so: Volcano goes "
-            "by the resources that a pod requests.",
+            "Name of its GPU type in Volcano; asked for by pods that go through a Volcano queue.",
             default="none",
-            example="H100",
+            example="NVIDIA-H100",
         ),
     ] = msgspec.field(name="volcanoGPUType", default=None)
 
