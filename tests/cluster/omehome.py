@@ -96,7 +96,7 @@ class Home:
     def _release(self, *arguments: str) -> None:
         where = ("--namespace", "ome", "--kubeconfig", str(self.bed.kubeconfig()))
         command = [str(self._helm), *arguments, *where]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr or done.stdout
 
     def _definitions(self) -> None:

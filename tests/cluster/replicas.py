@@ -18,15 +18,16 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.cluster.bed.controlplane import ControlPlane
 
 Object = dict[str, Any]
 SECONDS = 60.0
-LEASE_SECONDS = 5
+LEASE_SECONDS = 10
 """How long a leader that is gone keeps its Lease."""
 
 
@@ -104,6 +105,16 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
             end.shutdown(socket.SHUT_RDWR)
 
 
+_IN_A_POD = (
+    "import sys; from pathlib import Path; from ome.kube import config;"
+    "at = Path(sys.argv.pop(1));"
+    "[f.__kwdefaults__.update(service_account=at)"
+    " for f in (config.find_endpoint, config.in_cluster)];"
+    "from ome.cli.main import main; sys.argv[0] = 'ome'; main()"
+)
+"""``ome`` that finds the files of its service account in a folder of the test's."""
+
+
 class Replica:
     """One ``ome operator``. Its log is JSON lines in a file."""
 
@@ -111,34 +122,61 @@ class Replica:
         self,
         folder: Path,
         name: str,
-        config: Path,
+        config: Path | None,
         balancer: Balancer | None,
         *more: str,
         namespace: str = "ome",
         program: Sequence[str] = ("-m", "ome.cli"),
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Without a balancer it takes its webhooks for those of a Service, as in a pod. ``program``
-        is what Python runs, where that is not the command itself."""
+        is what Python runs, where that is not the command itself. Without ``config`` it finds the
+        API server by itself."""
         self.name = name
         self._log = folder / f"{name}.log"
-        arguments = ["operator", "--kubeconfig", str(config), "--namespace", namespace]
+        arguments = ["operator", "--namespace", namespace]
+        if config is not None:
+            arguments += ["--kubeconfig", str(config)]
         arguments += ["--listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0"]
         arguments += ["--lease-seconds", str(LEASE_SECONDS), "--drain-seconds", "1"]
         if balancer is not None:
             arguments += ["--webhook-url", balancer.url]
         path = os.pathsep.join(p for p in sys.path if p)
-        environment = {**os.environ, "PYTHONPATH": path, "OME_IMAGE": "ome:test"}  # as in a pod
+        given = {"PYTHONPATH": path, "OME_IMAGE": "ome:test", **environment}  # as in a pod
+        inherited = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *program, *arguments, *more],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env={**inherited, **given},
             )
         began: Object = until(f"{name} starts", lambda: self.said("the operator starts"))
         self.port, self.webhook_port = began["port"], began["webhookPort"]
         self.identity: str = began["identity"]
+
+    @classmethod
+    def in_a_pod(cls, bed: ControlPlane, folder: Path, name: str) -> Replica:
+        """As in a pod of the namespace ``name``, with an administrator's token: it finds the API
+        server by its service account, and its webhooks are those of its Service."""
+        account = folder / f"{name}-account"
+        account.mkdir()
+        (account / "token").write_text(bed.tokens["admin"])
+        (account / "ca.crt").write_bytes((bed.folder / "certs" / "apiserver.crt").read_bytes())
+        (account / "namespace").write_text(name)
+        return cls(
+            folder,
+            name,
+            None,
+            None,
+            namespace=name,
+            program=("-c", _IN_A_POD, str(account)),
+            environment={
+                "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+                "KUBERNETES_SERVICE_PORT": str(bed.port),
+            },
+        )
 
     def lines(self) -> list[Object]:
         """What it has logged; a line that is no JSON fails the test."""

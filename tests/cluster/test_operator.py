@@ -149,7 +149,7 @@ def test_another_replica_takes_over_from_one_that_is_killed(home: Home, replica:
     assert not second.leads
     replica.kill()
     home.end(replica)
-    second.until_leads(15)
+    second.until_leads(3 * LEASE_SECONDS)
     there = home.serve("smollm2-1-7b-instruct")
     old = there.get("deployment", "smollm2-1-7b-instruct-engine")["metadata"]["uid"]
     there.run("delete", "deployment", "smollm2-1-7b-instruct-engine", "--wait=false")
@@ -168,7 +168,7 @@ def test_one_that_is_asked_to_stop_hands_over_at_once(home: Home, replica: Repli
     assert replica.stop() == 0
     home.end(replica)
     assert replica.said("the operator stops")
-    second.until_leads(4)  # less than the Lease lasts
+    second.until_leads(LEASE_SECONDS - 2)  # less than the Lease lasts
 
 
 def test_a_crd_that_goes_and_comes_back_is_waited_for(home: Home, replica: Replica) -> None:
@@ -192,20 +192,6 @@ def test_a_crd_that_goes_and_comes_back_is_waited_for(home: Home, replica: Repli
     until("the kind is served", lambda: _applied(home.admin, made))
     series = 'ome_cache_objects{resource="acceleratorclasses.ome.io"}'
     until("it is read again", lambda: replica.metric(series) == 1)
-
-
-def test_another_project_that_goes_and_comes_back_is_noticed(home: Home, replica: Replica) -> None:
-    name = "scaledobjects.keda.sh"
-    crd = home.admin.get("crd", name)
-    crd["metadata"] = {"name": name, "annotations": crd["metadata"]["annotations"]}
-    del crd["status"]
-    series = f'ome_cache_synced{{resource="{name}"}}'
-    assert replica.metric(series) == 1
-    home.admin.run("delete", "crd", name)
-    until("it is let go of", lambda: replica.said("removed kinds: ") and not replica.metric(series))
-    assert replica.get("/readyz")[0] == 200
-    home.admin.apply(crd)
-    until("it is watched again", lambda: replica.metric(series) == 1)
 
 
 def _applied(admin: Kubectl, obj: Object) -> bool:
@@ -245,13 +231,13 @@ def test_a_leader_that_is_killed_in_the_middle_of_a_hand_over_leaves_no_gap(
         one.until_ready()
     assert replica.stop() == 0
     home.end(replica)
-    until("one of them leads", lambda: any(one.leads for one in standing_by), 10)
+    until("one of them leads", lambda: any(one.leads for one in standing_by))
     heir = next(one for one in standing_by if one.leads)
     last = next(one for one in standing_by if one is not heir)
     began = time.monotonic()
     heir.kill()
     home.end(heir)
-    last.until_leads(20)
+    last.until_leads(4 * LEASE_SECONDS)
     gap = time.monotonic() - began
     record_property("seconds_without_a_leader", round(gap, 2))
     assert gap < 3 * LEASE_SECONDS
@@ -264,7 +250,7 @@ def test_a_second_installation_does_not_act_and_takes_over_when_the_first_is_gon
     home: Home, replica: Replica
 ) -> None:
     home.admin.run("create", "namespace", "second-ome")
-    second = Replica(home.folder, "second-ome", home.bed.kubeconfig(), None, namespace="second-ome")
+    second = Replica.in_a_pod(home.bed, home.folder, "second-ome")
     try:
         words = "another installation of OME is in charge here"
         until("it says so", lambda: words in second.get("/readyz")[1])

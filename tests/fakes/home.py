@@ -48,7 +48,7 @@ class Adapter:
         return AdmissionResponse(review.patched, review.errors, warnings=review.warnings)
 
 
-def _crd(resource: Resource) -> Object:
+def definition(resource: Resource) -> Object:
     """A definition that takes anything: schemas are tested where they are made."""
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     return {
@@ -102,7 +102,7 @@ class Home:
     async def install(self, *resources: Resource) -> None:
         """Makes the API server serve these kinds."""
         for resource in resources:
-            await self.client.create(CUSTOM_RESOURCE_DEFINITIONS, _crd(resource))
+            await self.client.create(CUSTOM_RESOURCE_DEFINITIONS, definition(resource))
 
     async def set_status(self, resource: Resource, name: str, status: Object) -> None:
         """Plays the controller of a kind: writes the status of one object."""
@@ -207,7 +207,7 @@ async def running_home(*, probe: bool = True) -> AsyncIterator[Home]:
         stack.push_async_callback(server.stop)
         client = await stack.enter_async_context(Client.unix(socket))
         engine = await stack.enter_async_context(FakeEngine())
-        for crd in map(_crd, o.ALL):
+        for crd in map(definition, o.ALL):
             await client.create(CUSTOM_RESOURCE_DEFINITIONS, crd)
         await client.create(CONFIG_MAPS, _configuration(engine, probe))
         kubelet = FakeKubelet(client)

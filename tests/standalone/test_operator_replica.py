@@ -15,8 +15,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from tests.fakes.home import definition
 from tests.waiting import eventually
 
+from ome.api import external as x
 from ome.api import resources as o
 from ome.api.crds import all_crds
 from ome.apimachinery.objects import Object
@@ -158,6 +160,34 @@ async def test_crds_of_another_version_are_told_with_the_command(
             await running.until_said(f"is of OME {version}, this operator is")
             await running.until_said("ome crds | kubectl apply --server-side -f -")
             await running.until_said("caches are filled")
+
+
+async def test_another_project_that_comes_and_goes_is_noticed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any service that waits for it: its definition is enough."""
+    monkeypatch.setattr("ome.controllers.kinds.KINDS_SECONDS", 0.2)
+    kind = x.SCALED_OBJECTS
+    async with api(tmp_path) as client:
+        for crd in labelled(operator.__version__):
+            await client.create(CUSTOM_RESOURCE_DEFINITIONS, crd)
+        async with replica(client, caplog) as running:
+            await running.until_said("caches are filled")
+
+            async def until_watched(wanted: bool) -> None:
+                series = f'ome_cache_synced{{resource="{kind}"}} 1'
+                async with asyncio.timeout(SECONDS):
+                    while (series in (await running.page("/metrics"))[1]) != wanted:
+                        await asyncio.sleep(0.05)
+
+            await client.create(CUSTOM_RESOURCE_DEFINITIONS, definition(kind))
+            await running.until_said(f"new kinds: {kind}")
+            await until_watched(True)
+            name = f"{kind.plural}.{kind.group}"
+            await client.delete(CUSTOM_RESOURCE_DEFINITIONS, name)
+            await running.until_said(f"removed kinds: {kind}")
+            await until_watched(False)
+            assert (await running.page("/readyz"))[0] == 200
 
 
 async def test_the_catalog_is_put_there_once_and_what_people_changed_stays(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakes.home import _crd
+from tests.fakes.home import definition
 from tests.fakes.objects import model, runtime, service
 from tests.unit.cli.conftest import Ome, Server
 from tests.unit.rendering.modes import gpu_runtime
@@ -172,7 +172,9 @@ def test_a_model_or_an_accelerator_that_nobody_uses_changes_nothing(
 def test_another_mode_says_what_serves_until_then_and_goes_afterwards(
     ome: Ome, running: Server, tmp_path: Path
 ) -> None:
-    running._do(running.client.create(r.CUSTOM_RESOURCE_DEFINITIONS, _crd(x.LEADER_WORKER_SETS)))
+    running._do(
+        running.client.create(r.CUSTOM_RESOURCE_DEFINITIONS, definition(x.LEADER_WORKER_SETS))
+    )
     found = difference(ome, tmp_path, gpu_runtime(1), service(runtime={"name": "groups"}))
     assert "+ LeaderWorkerSet lws-chat-engine" in found
     assert not any(line.startswith("-") for line in found)
