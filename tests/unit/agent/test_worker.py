@@ -27,6 +27,7 @@ def task(hub: FakeHub, destination: Path) -> Task:
         spec=replace(spec, credentials={}),
         destination=str(destination),
         data_key="clusterbasemodel.m",
+        skip_parsing=True,  # the weights are random bytes
         options={"chunk_size": MIB, "block_size": 65536, "highest_concurrency": 6},
     )
 
