@@ -159,7 +159,8 @@ def _why_not_started(pods: Sequence[Mapping[str, Any]]) -> str:
         scheduled = condition(pod, "PodScheduled") or {}
         if scheduled.get("status") == "False":
             problem = scheduled.get("message") or scheduled.get("reason")
-            return f"Unschedulable: pod {metadata(pod)['name']} can't be placed: {problem}"
+            hint = _hint(str(problem))
+            return f"Unschedulable: pod {metadata(pod)['name']} can't be placed: {problem}{hint}"
     for entry in _containers(pods, "initContainerStatuses"):
         if (entry.get("state") or {}).get("running"):
             return "the dataset is being fetched"
@@ -184,7 +185,9 @@ def _not_mounted(message: str) -> str:
 
 
 def _hint(message: str) -> str:
-    """What to do about a Secret that is not there, or has no such key."""
+    """What to do about a Secret that is not there, or has no such key, and about a claim."""
+    if "persistentvolumeclaim" in message:
+        return ". What to do: create the claim; the benchmark starts by itself then"
     if "secret" not in message.lower():
         return ""
     return ". What to do: create the Secret with that key; the benchmark starts by itself then"
