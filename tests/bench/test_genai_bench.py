@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.bench.environment import python
 from tests.fakes.engine import FakeEngine
+from tests.storages.servers import moto
 
 from ome.benchmark import outcome
 from ome.controllers.benchmarks import program
@@ -193,6 +194,55 @@ async def test_an_option_that_genai_bench_refuses_is_told(engine: FakeEngine, be
     assert "ABACUS" in told.message
 
 
+@pytest.mark.parametrize(
+    ("how", "reason", "words"),
+    [
+        ("nobody", "EndpointUnreachable", "does not answer"),
+        ("no key", "KeyRefused", "401"),
+        ("wrong key", "KeyRefused", "401"),
+        ("other model", "ModelUnknown", "It serves: fake."),
+        ("failing", "RequestRefused", "answers 503"),
+        ("no place", "OutputUnwritable", "results can't be written"),
+        ("no genai-bench", "GenaiBenchMissing", "has no genai-bench"),
+    ],
+)
+async def test_what_can_be_seen_before_the_run_is_told_before_it(
+    engine: FakeEngine, bench: Bench, how: str, reason: str, words: str
+) -> None:
+    env, url, more = [("OME_BENCHMARK_PATIENCE", "1")], engine.url, {"api_model_name": "fake"}
+    if how == "nobody":
+        url = "http://127.0.0.1:9"
+    elif how == "failing":
+        engine.behaviour.fail_status = 503
+    elif how == "other model":
+        engine.behaviour.only_model = True
+        more = {"api_model_name": "other"}
+    elif how == "no place":
+        bench.results.write_text("a file")
+    elif how == "no genai-bench":
+        env.append(("OME_BENCHMARK_PYTHON", sys.executable))
+    else:
+        engine.behaviour.key = KEY
+        env += [("OPENAI_API_KEY", "sk-another")] if how == "wrong key" else []
+    told = await bench.run(url, "--traffic-scenario", "D(20,5)", env=env, **more)
+    assert (told.outcome, told.reason) == ("Failed", reason), bench.log
+    assert words in told.message
+    assert not told.runs
+
+
+async def test_a_bucket_that_is_not_there_is_found_before_the_run(
+    engine: FakeEngine, bench: Bench
+) -> None:
+    login = [("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")]
+    store = ("--upload-results", "--storage-provider", "aws", "--storage-bucket", "nowhere")
+    with moto() as url:
+        env = [*login, ("AWS_ENDPOINT_URL", url), ("AWS_REGION", "us-east-1")]
+        told = await bench.run(engine.url, "--traffic-scenario", "D(20,5)", *store, env=env)
+    assert (told.outcome, told.reason) == ("Failed", "OutputUnwritable"), bench.log
+    assert "NoSuchBucket" in told.message or "does not exist" in told.message
+    assert not told.runs
+
+
 async def test_a_tokenizer_that_can_not_be_had_is_replaced_and_that_is_said(
     engine: FakeEngine, bench: Bench
 ) -> None:
@@ -249,6 +299,7 @@ async def test_pictures_of_a_folder_are_sent(engine: FakeEngine, bench: Bench) -
     picture = "from PIL import Image; import sys; Image.new('RGB', (64, 64), sys.argv[2])"
     for colour in ("red", "green"):
         await made(f"{picture}.save(sys.argv[1])", folder / f"{colour}.png", colour)
+    engine.behaviour.tokens = 8
     scenario = ("--traffic-scenario", "I(64,64)", "--num-concurrency", "1")
     more = (*scenario, "--dataset-image-column", "image")
     told = await bench.run(engine.url, *more, task="image-text-to-text", dataset_path=str(folder))

@@ -226,9 +226,7 @@ class Chaos:
                     found.append(
                         f"{kind} {name}: {ours.get(name)}\nin the twin: {theirs.get(name)}"
                     )
-        pods = [self._pods(where) for where in (self.there, self.twin)]
-        if pods[0] != pods[1]:
-            found.append(f"pods: {pods[0]}, in the twin {pods[1]}")
+        found += self._miscounted()
         return found
 
     def _all(self, kind: str, where: Direct) -> dict[str, Any]:
@@ -249,18 +247,36 @@ class Chaos:
             found[name] = {**bare, "owned": owner in owners}
         return found
 
-    def _pods(self, where: Direct) -> Counter[str]:
-        """How many each service has; the steady ones are looked at elsewhere."""
-        found = Counter(
-            (p["metadata"].get("labels") or {}).get(LABEL) or p["metadata"]["name"]
-            for p in where.list(PODS)
-            if "deletionTimestamp" not in p["metadata"]
+    def _miscounted(self) -> list[str]:
+        """Replicas outside of their bounds, and pods that no replica accounts for."""
+        found = []
+        bounds = {s["metadata"]["name"]: s["spec"] for s in self.there.list(SCALERS)}
+        wanted: Counter[str] = Counter()
+        for obj in self.there.list(DEPLOYMENTS):
+            name, count = obj["metadata"]["name"], obj["spec"]["replicas"]
+            wanted[_service(obj)] += count
+            low, high = _bounds(bounds.get(name), count)
+            if not low <= count <= high:
+                found.append(f"{name} has {count} replicas, allowed are {low} to {high}")
+        pods = Counter(
+            _service(pod)
+            for pod in self.there.list(PODS)
+            if "deletionTimestamp" not in pod["metadata"]
         )
-        return Counter({name: n for name, n in found.items() if name not in STEADY})
+        return found if pods == wanted else [*found, f"pods: {pods}, replicas: {wanted}"]
 
     def close(self) -> None:
         for where in (self.there, self.twin):
             Direct(self.home.bed).delete("api/v1/namespaces", where.namespace)
+
+
+def _service(obj: Object) -> str:
+    name: str = obj["metadata"]["name"]
+    return (obj["metadata"].get("labels") or {}).get(LABEL) or name
+
+
+def _bounds(scaler: Object | None, count: int) -> tuple[int, int]:
+    return (scaler["minReplicas"], scaler["maxReplicas"]) if scaler else (count, count)
 
 
 def _of_steady(obj: Object) -> bool:
@@ -293,7 +309,8 @@ def kill_again_and_again(
             chaos.step()
             time.sleep(dice.random() * 0.1)
         proxy.trap = None
-        how[moment if replica.process.poll() is not None else "some time"] += 1
+        caught = replica.process.poll() is not None or moment == "start"
+        how[moment if caught else "some time"] += 1
         home.end(replica)
         replica.process.wait(10)
         assert replica.process.returncode == -signal.SIGKILL, replica.lines()[-5:]

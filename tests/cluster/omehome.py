@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -199,17 +200,20 @@ class Home:
 
 
 def quiet(home: Home) -> None:
-    """Waits until the operator has written nothing for two renewals of its Lease."""
+    """Waits until the operator has written nothing for two renewals of its Lease, and two seconds:
+    Leases of tests may be short."""
 
     def renewed() -> str:
         lease = home.admin.get("lease", "ome-controller-manager-leader-lock")
         return str(lease["spec"]["renewTime"])
 
     for _ in range(10):
-        count = len(writes(audited(home.bed, ACCOUNT)))
-        for _ in range(3):
+        count, began = len(writes(audited(home.bed, ACCOUNT))), time.monotonic()
+        renewals = 0
+        while renewals < 3 or time.monotonic() < began + 2:
             last = renewed()
             until("the Lease is renewed", lambda last=last: renewed() != last)  # type: ignore[misc]
+            renewals += 1
         if len(writes(audited(home.bed, ACCOUNT))) == count:
             return
     raise AssertionError("the operator does not come to rest")

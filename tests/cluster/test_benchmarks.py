@@ -20,7 +20,7 @@ from tests.cluster.omehome import Home
 from tests.cluster.replicas import until
 
 Object = dict[str, Any]
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 MODEL = "qwen3-0-6b"
 SPACE = "measuring"
 URL = "http://server.example:9000/"

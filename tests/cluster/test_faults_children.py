@@ -176,11 +176,11 @@ def edited(home: Home, there: Direct) -> Iterator[dict[str, tuple[Seen, Seen]]]:
     """Every service before its edit, and after OME has come to rest."""
     for name, case in CASES.items():
         there.apply(INFERENCE_SERVICES, service(name, WHERE, **case.engine))
-    until_ready(there, *CASES)
+    until_ready(there, *CASES, seconds=150)
     for name, case in CASES.items():
         if case.engine is SCALED:  # as an autoscaler would, and it stays so
             there.patch(DEPLOYMENTS, f"{name}-engine", {"spec": {"replicas": 4}}, "scale")
-    until_ready(there, *CASES)
+    until_ready(there, *CASES, seconds=150)
     until("the pods run", lambda: _all_pods(there))
     quiet(home)
     before = _look(there)

@@ -310,9 +310,12 @@ def patch_of(chosen: Sequence[tuple[list[str], Any]]) -> Object:
     return {"spec": spec}
 
 
-def current(service: Mapping[str, Any], path: Sequence[str]) -> Any:
-    """The value there now; None where there is none, which a merge patch takes away again."""
+def before(service: Mapping[str, Any], path: Sequence[str]) -> tuple[list[str], Any]:
+    """What brings back what is there now: the path and its value; or the first part of the path
+    that is not there, and None, with which a merge patch takes it away."""
     found: Any = service.get("spec") or {}
-    for part in path:
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+    for depth, part in enumerate(path, 1):
+        if not isinstance(found, Mapping) or part not in found:
+            return list(path[:depth]), None
+        found = found[part]
+    return list(path), found

@@ -12,7 +12,7 @@ from typing import Any
 from ome.api import benchmark as b
 from ome.api import reasons
 from ome.apimachinery.objects import Object, condition, metadata
-from ome.benchmark import outcome, summary
+from ome.benchmark import outcome, storage, summary
 from ome.benchmark.outcome import Told
 from ome.rendering import RenderError
 
@@ -168,7 +168,19 @@ def _why_not_started(pods: Sequence[Mapping[str, Any]]) -> str:
         if held.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
             message = held.get("message") or "no message"
             return f"{held['reason']}: {message}{_hint(str(message))}"
+        if 'volume "' in str(held.get("message") or ""):
+            return _not_mounted(str(held["message"]))
     return "the pod starts" if pods else "waiting for the pod"
+
+
+def _not_mounted(message: str) -> str:
+    """A node that says so in the container's status (ours); others tell it in events only."""
+    places = {storage.RESULTS_VOLUME: "OutputUnwritable", storage.DATASET_VOLUME: "DatasetUnusable"}
+    code = next((code for name, code in places.items() if f'"{name}"' in message), "JobFailed")
+    return (
+        f"{code}: {message}. What to do: see that it can be mounted, and the benchmark starts by "
+        "itself; or create the benchmark again with another place"
+    )
 
 
 def _hint(message: str) -> str:

@@ -84,6 +84,7 @@ class InferenceServices:
         self._waves = Waves()
         self._refused: dict[Key, int] = {}
         self._written: dict[Key, float] = {}
+        self._own: dict[Key, str] = {}
         self._lag = Lag(cluster.version)
         self._teller = Teller(events)
         self._asking: dict[Key, _Asking] = {}
@@ -169,12 +170,20 @@ class InferenceServices:
             may_roll=self._waves.holds(key),
         )
         decision = decide(world)
-        if decision.rendered is None or not decision.rendered.pending or world.may_roll:
+        if world.may_roll:
             return decision
+        pending = decision.rendered is not None and bool(decision.rendered.pending)
         held = metadata(service).get("annotations", {}).get(c.A_HOLD_ROLLOUT) == "true"
-        if held or not self._waves.acquire(key, cluster.settings.rollouts_at_once):
+        if not pending or held:
+            self._leave_waves(key)
+            return decision
+        if not self._waves.acquire(key, cluster.settings.rollouts_at_once):
             return decision
         return decide(replace(world, may_roll=True))
+
+    def _leave_waves(self, key: Key) -> None:
+        for following in self._waves.release(key):
+            self.enqueue(following)
 
     # -- reporting ----------------------------------------------------------------------------
 
@@ -221,9 +230,7 @@ class InferenceServices:
         ready = cond.get(status["conditions"], cond.READY) or {}
         if decision.plan or ready.get("reason") not in _SETTLED:
             return
-        following = self._waves.release(key)
-        if following is not None:
-            self.enqueue(following)
+        self._leave_waves(key)
 
     async def _write(self, service: Object, status: Object) -> float | None:
         """Writes what has changed; of mere progress not more than one status a second."""
@@ -246,6 +253,7 @@ class InferenceServices:
         except NotFound:
             return None
         self._lag.wrote(key, o.INFERENCE_SERVICES, answer)
+        self._own[key] = str(metadata(answer).get("resourceVersion") or "")
         self._teller.changed(service, updated)
         return None
 
@@ -317,17 +325,23 @@ class InferenceServices:
         if asking is not None and asking.task is not None:
             asking.task.cancel()
 
+    def has_written(self, key: Key, version: str) -> bool:
+        """Whether that version of the service is a status from here: it tells nothing new.
+
+        It was written over the version that was looked at, else there was a conflict.
+        """
+        return bool(version) and self._own.get(key) == version
+
     # -- leaving ------------------------------------------------------------------------------
 
     def _forget(self, key: Key) -> None:
         self._written.pop(key, None)
+        self._own.pop(key, None)
         self._lag.forget(key)
         self._refused.pop(key, None)
         self._teller.forget(key)
         self._stop_asking(key)
-        following = self._waves.release(key)
-        if following is not None:
-            self.enqueue(following)
+        self._leave_waves(key)
 
     async def _let_go(self, service: Object) -> None:
         """Children go with their owner; all that can hold a service back is our old finalizer."""

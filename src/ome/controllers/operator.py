@@ -5,7 +5,8 @@ What triggers what:
 ============================ ===================================================================
 change of                    brings back
 ============================ ===================================================================
-InferenceService             itself, and the models it names (a deleted model may wait for it)
+InferenceService             itself (but for a status that was written here), and the models it
+                             names (a deleted model may wait for it)
 a child, a pod               the service whose label it carries
 a model                      itself and every service that names it
 a node's report, a node      the models that the report speaks of
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ome.api import constants as c
 from ome.apimachinery.objects import Key, key_of
+from ome.apimachinery.resources import HORIZONTAL_POD_AUTOSCALERS, POD_DISRUPTION_BUDGETS
 from ome.benchmark.storage import Fetcher
 from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
 from ome.controllers.benchmarks import FOLLOW_SECONDS, BenchmarkCaches, Benchmarks
@@ -53,6 +55,8 @@ GATHER_SECONDS = 0.05
 QUIET_SECONDS = 1.0
 """How long changes of nodes and pods are gathered before accelerator classes are looked at."""
 MODEL_WORKERS = 4
+STATUS_IS_NOTHING_TO_US = frozenset({HORIZONTAL_POD_AUTOSCALERS, POD_DISRUPTION_BUDGETS})
+"""Children that Kubernetes keeps writing the status of."""
 
 
 class Operator:
@@ -222,8 +226,10 @@ class Operator:
     def _connect(self) -> None:
         cluster = self.cluster
         cluster.services.add_handler(self._service_changed)
-        for informer in (*cluster.children.values(), cluster.pods):
-            informer.add_handler(self._child_changed)
+        for resource, informer in cluster.children.items():
+            kept_to_itself = resource in STATUS_IS_NOTHING_TO_US
+            informer.add_handler(self._meant_changed if kept_to_itself else self._child_changed)
+        cluster.pods.add_handler(self._child_changed)
         for kind, informer in cluster.models.items():
             informer.add_handler(self._model_changed(kind))
         for informer in cluster.runtimes:
@@ -238,7 +244,8 @@ class Operator:
         self.benchmark_caches.connect(cluster.services, lambda key: self.benchmarks.enqueue(key))
 
     def _service_changed(self, _event: str, old: Any, new: Any) -> None:
-        self.services.enqueue((new or old).key)
+        if new is None or not self.reconciler.has_written(new.key, new.resource_version):
+            self.services.enqueue((new or old).key)
         if new is None or old is None or _model_name(old) != _model_name(new):
             for obj in (old, new):
                 self._wake_models_of(obj)
@@ -256,6 +263,11 @@ class Operator:
             snapshot = self.cluster.models[kind].snapshot(namespace, name)
             if snapshot is not None and snapshot.metadata.get("deletionTimestamp"):
                 self.models[kind].enqueue(Key(namespace, name))
+
+    def _meant_changed(self, event: str, old: Any, new: Any) -> None:
+        """A child changed whose status says nothing about the service."""
+        if event != "MODIFIED" or _meant(old) != _meant(new):
+            self._child_changed(event, old, new)
 
     def _child_changed(self, _event: str, old: Any, new: Any) -> None:
         # Somebody may have given the child another label: then it is the old one's that misses it.
@@ -291,7 +303,7 @@ class Operator:
             self.models[kind].enqueue(key)
 
     def _pod_changed(self, _event: str, old: Any, new: Any) -> None:
-        if pod_changed(old, new):
+        if len(self.cluster.accelerators) and pod_changed(old, new):
             self._look_at_accelerators()
 
     def _look_at_accelerators(self) -> None:
@@ -332,6 +344,13 @@ class Operator:
     def _everything_changed(self) -> None:
         for key in self.cluster.services.keys():  # noqa: SIM118 - a method of informers
             self.services.enqueue(key)
+
+
+def _meant(child: Any) -> tuple[Any, Any]:
+    """What others can only change by wanting something else."""
+    passing = ("resourceVersion", "managedFields")
+    meta = {name: value for name, value in child.metadata.items() if name not in passing}
+    return meta, child.get("spec")
 
 
 def _offer(accelerator: Any) -> tuple[Any, bool]:

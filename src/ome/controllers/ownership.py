@@ -29,7 +29,14 @@ _REPLICAS = FieldSet.from_v1({"f:spec": {"f:replicas": {}}})
 
 
 def digest(wanted: Object) -> str:
-    """Of what is to be applied, order of keys aside."""
+    """Of what is to be applied, order of keys aside.
+
+    Of a pod template that has a digest of its own (:mod:`ome.rendering.rollout`) only that counts:
+    while an update waits for its turn, the live template is wanted, and nothing is to be written.
+    """
+    if c.A_INPUT_HASH in annotations_of(wanted) and "template" in (wanted.get("spec") or {}):
+        spec = {name: part for name, part in wanted["spec"].items() if name != "template"}
+        wanted = {**wanted, "spec": spec}
     text = json.dumps(wanted, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

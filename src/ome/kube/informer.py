@@ -153,8 +153,8 @@ class Informer:
         if held is not None and held.uid != entry.uid:
             self.remove(held)  # deleted and made anew while nobody watched
             held = None
-        self._store.put(entry)
-        self._notify("MODIFIED" if held else "ADDED", held, entry)
+        before = None if held is None else Snapshot(held, self.resource)
+        self._notify("MODIFIED" if held else "ADDED", before, self._store.put(entry))
 
     def remove(self, entry: Entry) -> None:
         """``entry`` is the last state. Nothing happens where the object is unknown."""
@@ -162,15 +162,11 @@ class Informer:
         if held is None or held.uid != entry.uid:
             return
         self._store.remove(entry.key)
-        self._notify("DELETED", entry, None)
+        self._notify("DELETED", Snapshot(entry, self.resource), None)
 
-    def _notify(self, event: EventType, old: Entry | None, new: Entry | None) -> None:
-        if not self._handlers:
-            return
-        before = None if old is None else Snapshot(old, self.resource)
-        after = None if new is None else Snapshot(new, self.resource)
+    def _notify(self, event: EventType, old: Snapshot | None, new: Snapshot | None) -> None:
         for handler in self._handlers:
-            self._call(handler, event, before, after)
+            self._call(handler, event, old, new)
 
     def _call(
         self, handler: Handler, event: EventType, old: Snapshot | None, new: Snapshot | None

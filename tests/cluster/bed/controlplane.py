@@ -22,7 +22,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -113,6 +113,10 @@ class ControlPlane:
         for name, process in self._processes.items():
             if process.poll() is not None:
                 raise BedUnavailable(f"{name} ended:\n{self.log(name)[-3000:]}")
+
+    def processes(self) -> Mapping[str, subprocess.Popen[bytes]]:
+        """What runs, by program."""
+        return dict(self._processes)
 
     def kill(self, program: str) -> None:
         """SIGKILL one program, as a fault."""

@@ -227,6 +227,32 @@ def test_settings_are_gathered_by_field() -> None:
         benching.parse_settings(["engine"])
 
 
+def test_what_was_there_is_brought_back_and_what_was_not_goes() -> None:
+    spec = {"spec": {"engine": {"minReplicas": 1, "maxReplicas": 0}}}
+    assert benching.before(spec, ["engine", "minReplicas"]) == (["engine", "minReplicas"], 1)
+    assert benching.before(spec, ["engine", "maxReplicas"]) == (["engine", "maxReplicas"], 0)
+    assert benching.before(spec, ["engine", "runner", "args"]) == (["engine", "runner"], None)
+    assert benching.before(spec, ["router", "minReplicas"]) == (["router"], None)
+
+
+def test_a_sweep_that_is_stopped_ends_what_it_began(
+    ome: Ome, chat: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ome.cli import waiting
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(waiting, "until_ready", lambda *_: None)
+    monkeypatch.setattr(benching, "follow", stop)
+    found = ome("bench", "sweep", "chat", "--set", "engine.minReplicas=2")
+    assert found.status == 130
+    assert "chat-1" not in ome("get", "benchmarkjobs", "-o", "json").out
+    back = json.loads(ome("get", "isvc", "chat", "-o", "json").out)
+    assert back["spec"]["engine"]["minReplicas"] == 1
+    assert "chat-1 goes on" in ome("bench", "isvc", "chat").err
+
+
 def test_a_group_alone_shows_its_help_and_no_errors(ome: Ome) -> None:
     found = ome("bench")
     assert found.status == 2

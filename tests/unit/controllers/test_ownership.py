@@ -96,6 +96,22 @@ async def test_a_created_child_needs_nothing_although_the_server_filled_it_in(
     assert not await bring(client, deployment(A="1", B="2"))
 
 
+async def test_while_a_template_is_kept_nothing_is_written(client: Client) -> None:
+    def with_hash(output: str, **env: str) -> Object:
+        wanted = deployment(**env)
+        wanted["metadata"]["annotations"] = {c.A_INPUT_HASH: f"own-shared-{output}"}
+        return wanted
+
+    await bring(client, with_hash("1", A="1", B="2"))
+    live = await get(client)
+    kept = with_hash("1")
+    kept["spec"]["template"] = live["spec"]["template"]  # with what the server filled in
+    assert not await bring(client, kept)
+    await bring(client, with_hash("2", A="1"))
+    env = (await get(client))["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert env == [{"name": "A", "value": "1"}]
+
+
 async def test_what_is_no_longer_wanted_goes_with_the_first_change(client: Client) -> None:
     await bring(client, deployment(A="1", B="2"))
     plan = await bring(client, deployment(A="1"))

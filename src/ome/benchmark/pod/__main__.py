@@ -20,7 +20,7 @@ from .endpoint import Endpoint
 from .inside import key
 from .said import Failure, complain, end, shorten, tell
 
-PATIENCE = 30.0
+PATIENCE = float(os.environ.get("OME_BENCHMARK_PATIENCE") or 30.0)
 """Seconds to wait for the endpoint's first answer."""
 LOST_AFTER = float(os.environ.get("OME_BENCHMARK_LOST_AFTER") or 20.0)
 """Seconds without anybody at the endpoint until the benchmark is given up."""
@@ -230,6 +230,9 @@ class Benchmark:
         offline = {}
         if self.here and Path(self.arguments.get("--model-tokenizer")).exists():
             offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+        if self.here:
+            # Tables are kept in a form of their own, and not every image lets us write at home.
+            offline["HF_DATASETS_CACHE"] = str(self.scratch / "datasets")
         quiet = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
         return {**os.environ, "ENABLE_UI": "false", "MPLBACKEND": "Agg", **quiet, **offline}
 

@@ -236,7 +236,8 @@ def sweep(context: Context, service: str, settings: tuple[str, ...], **options: 
     parsed = benching.parse_settings(settings)
     if api.local:
         benching.need_environment(context.home, context.output)
-    before = [(path, benching.current(found, path)) for path, _ in parsed]
+    before = [benching.before(found, path) for path, _ in parsed]
+    name = ""
     measured: list[tuple[str, list[dict[str, Any]]]] = []
     failures = 0
     try:
@@ -248,14 +249,18 @@ def sweep(context: Context, service: str, settings: tuple[str, ...], **options: 
             waiting.until_ready(
                 api, context.output, meta["namespace"], meta["name"], float(options["timeout"])
             )
-            name = benching.new_name(api, meta["name"])
-            _create(context, found, name, options)
+            new = benching.new_name(api, meta["name"])
+            _create(context, found, new, options)
+            name = new
             job = benching.follow(api, context.output, name, api.namespace, options["timeout"])
             if job["status"]["state"] != "Completed":
                 failures += 1
                 context.output.warn(f"{title}: {job['status'].get('failureMessage')}")
             measured.append((title, benching.runs_of(api, name, api.namespace)))
+            name = ""
     finally:
+        if name:  # it would go on and measure something else
+            api.delete(ours.BENCHMARK_JOBS, name, api.namespace)
         back = benching.patch_of(before)
         api.patch(ours.INFERENCE_SERVICES, meta["name"], back, meta["namespace"])
     _show_sweep(context, measured, options)
@@ -356,7 +361,14 @@ def _finish(context: Context, name: str, options: dict[str, Any]) -> int:
     from ome.cli import benching
 
     api = context.api()
-    job = benching.follow(api, context.output, name, api.namespace, options["timeout"])
+    try:
+        job = benching.follow(api, context.output, name, api.namespace, options["timeout"])
+    except KeyboardInterrupt:
+        context.output.say(
+            f"{name} goes on: 'ome bench show {name}' shows it, 'ome delete benchmarkjob {name}' "
+            "ends it"
+        )
+        raise
     status = job["status"]
     runs = benching.runs_of(api, name, api.namespace)
     if runs:
