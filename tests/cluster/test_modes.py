@@ -412,23 +412,22 @@ async def test_groups_of_pods_with_their_real_controller(place: Place) -> None:
 
 
 WORKLOADS = (r.DEPLOYMENTS, x.LEADER_WORKER_SETS, x.KNATIVE_SERVICES, x.RAY_CLUSTERS)
-CLAIM = {"model": "on-claim"}
 ONE = {"minReplicas": 1}
 STEPS: tuple[tuple[str, Object, set[Child]], ...] = (
-    ("deployment", service(**CLAIM, runtime=RT, engine=ONE), {("deployments.apps", "chat-engine")}),
+    ("deployment", service(runtime=RT, engine=ONE), {("deployments.apps", "chat-engine")}),
     (
         "groups",
-        service(**CLAIM, runtime=GROUPS, engine=ONE),
+        service(runtime=GROUPS, engine=ONE),
         {("leaderworkersets.leaderworkerset.x-k8s.io", "lws-chat-engine")},
     ),
     (
         "ray",
-        service(**CLAIM, runtime=GROUPS, engine={**ONE, **RAY}),
+        service(runtime=GROUPS, engine={**ONE, **RAY}),
         {("rayclusters.ray.io", "chat-engine-0"), ("deployments.apps", "chat-engine-0-mnp")},
     ),
     (
         "disaggregated",
-        service(**CLAIM, runtime={"name": "parts"}, engine=ONE, decoder=ONE, router=ONE),
+        service(runtime={"name": "parts"}, engine=ONE, decoder=ONE, router=ONE),
         {
             ("leaderworkersets.leaderworkerset.x-k8s.io", "lws-chat-engine"),
             ("deployments.apps", "chat-decoder"),
@@ -437,14 +436,14 @@ STEPS: tuple[tuple[str, Object, set[Child]], ...] = (
     ),
     (
         "serverless",
-        service(**CLAIM, runtime=RT, engine={"minReplicas": 0}),
+        service(model="on-claim", runtime=RT, engine={"minReplicas": 0}),
         {("services.serving.knative.dev", "chat-engine")},
     ),
-    ("deployment", service(**CLAIM, runtime=RT, engine=ONE), {("deployments.apps", "chat-engine")}),
-    ("virtual", annotated(service(**CLAIM, runtime=RT, engine=ONE), VIRTUAL), set()),
+    ("deployment", service(runtime=RT, engine=ONE), {("deployments.apps", "chat-engine")}),
+    ("virtual", annotated(service(runtime=RT, engine=ONE), VIRTUAL), set()),
     (
         "groups",
-        annotated(service(**CLAIM, runtime=GROUPS, engine=ONE), {}),
+        annotated(service(runtime=GROUPS, engine=ONE), {}),
         {("leaderworkersets.leaderworkerset.x-k8s.io", "lws-chat-engine")},
     ),
 )
