@@ -134,12 +134,8 @@ async def _ten_minutes_later(site: Site) -> None:
     await site.pass_deadline("chat-engine")
 
 
-async def _take_keda_away(site: Site) -> None:
-    await site.remove_definition("scaledobjects.keda.sh")
-
-
-async def _bring_keda_back(site: Site) -> None:
-    await site.restore_definition("scaledobjects.keda.sh")
+async def _take_ray_away(site: Site) -> None:
+    await site.remove_definition("rayclusters.ray.io")
 
 
 async def _deny(site: Site) -> None:
@@ -344,10 +340,10 @@ FAILURES: dict[str, Failure] = {
     ),
     "missing CRD": Failure(
         "MissingKind",
-        ("ScaledObject", "KEDA", "What to do: install"),
-        spec={"kedaConfig": {"enableKeda": True}},
-        before=_take_keda_away,
-        cure=_bring_keda_back,
+        ("RayCluster", "KubeRay", "What to do: install"),
+        engine={"annotations": {"ome.io/deploymentMode": "MultiNodeRayVLLM"}},
+        before=_take_ray_away,
+        patches=_service(engine=_CURED),
         failure="InvalidPredictorSpec",
     ),
     "quota exceeded": Failure(

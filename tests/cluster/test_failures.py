@@ -317,7 +317,7 @@ async def operator(
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": c.INFERENCE_SERVICE_CONFIG, "namespace": "ome"},
-            "data": {"ingress": json.dumps(section)},
+            "data": {"ingress": json.dumps(section), "multinodeProber": '{"image": "prober:1"}'},
         }
         await client.apply(r.CONFIG_MAPS, config, field_manager="test")
         tiny = model("failing-tiny")

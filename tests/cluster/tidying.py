@@ -36,9 +36,10 @@ def tidy(kubectl: Run) -> None:
     while left := [(kind, obj) for kind in kinds for obj in _items(kubectl, _name(kind))]:
         if time.monotonic() > end:
             raise AssertionError(f"still on the bed: {[_title(*one) for one in left]}")
-        for kind in {kind.plural: kind for kind, _ in left}.values():
-            kubectl("delete", _name(kind), "--all", "--wait=false", *_everywhere(kind))
         for kind, obj in left:
+            # One by one: kubectl deletes from all namespaces at once only where it is given none.
+            named = (_name(kind), obj["metadata"]["name"], *_where(kind, obj))
+            kubectl("delete", *named, "--wait=false", "--ignore-not-found")
             _release(kubectl, kind, obj)
     for report in _items(kubectl, "configmaps", "-l", f"{c.L_MODEL_STATUS}=true"):
         meta = report["metadata"]
@@ -56,8 +57,8 @@ def _release(kubectl: Run, kind: Resource, obj: Object) -> None:
     meta = obj["metadata"]
     if meta.get("finalizers"):
         patch = json.dumps({"metadata": {"finalizers": None}})
-        there = ("-n", meta["namespace"]) if kind.namespaced else ()
-        kubectl("patch", _name(kind), meta["name"], *there, "--type=merge", "-p", patch)
+        named = (_name(kind), meta["name"], *_where(kind, obj))
+        kubectl("patch", *named, "--type=merge", "-p", patch)
 
 
 def _items(kubectl: Run, *what: str) -> list[Any]:
@@ -70,8 +71,8 @@ def _name(kind: Resource) -> str:
     return f"{kind.plural}.{kind.group}"
 
 
-def _everywhere(kind: Resource) -> tuple[str, ...]:
-    return ("-A",) if kind.namespaced else ()
+def _where(kind: Resource, obj: Object) -> tuple[str, ...]:
+    return ("-n", obj["metadata"]["namespace"]) if kind.namespaced else ()
 
 
 def _title(kind: Resource, obj: Object) -> str:

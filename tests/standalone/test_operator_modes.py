@@ -269,3 +269,28 @@ async def test_accelerators_are_counted_and_the_chosen_one_is_named(home: Home) 
         return await home.names(o.ACCELERATOR_CLASSES, "") == []
 
     await home.until("the class is gone", gone)
+
+
+async def test_an_autoscaler_that_cannot_work_is_told_as_soon_as_its_status_says_so(
+    home: Home,
+) -> None:
+    await home.start_operator()
+    keda = {"ome.io/autoscalerClass": "keda"}
+    await home.install(x.SCALED_OBJECTS)
+    await home.apply(model(), runtime(), service(engine={"annotations": keda}))
+    await home.report("tiny", "Ready")
+    await home.until_condition("chat", "Ready", "True", "Serving")
+    # Kubernetes writes the status of the other kind of autoscaler all the time: only what keeps
+    # it from its work brings the service back.
+    await home.apply(service())
+    await _exists(home, r.HORIZONTAL_POD_AUTOSCALERS, "chat-engine")
+    told = await home.until_condition("chat", "AutoscalerReady", "False", "AutoscalerFailing")
+    message = (condition(told, "AutoscalerReady") or {})["message"]
+    assert "HorizontalPodAutoscaler chat-engine can't scale the engine" in message
+    assert (condition(told, "Ready") or {})["status"] == "True"
+    await home.apply(service(engine={"minReplicas": 2, "maxReplicas": 2}))
+
+    async def gone() -> bool:
+        return condition(await home.service("chat"), "AutoscalerReady") is None
+
+    await home.until("there is nothing to scale any more", gone)

@@ -42,6 +42,7 @@ from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
 from ome.controllers.settings import gone
 from ome.kube import Client, Controller, Events, Informer
 from ome.rendering import Capabilities
+from ome.rendering.scalerstatus import hpa_problem
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -346,11 +347,11 @@ class Operator:
             self.services.enqueue(key)
 
 
-def _meant(child: Any) -> tuple[Any, Any]:
-    """What others can only change by wanting something else."""
+def _meant(child: Any) -> tuple[Any, ...]:
+    """What others can only change by wanting something else, and what an autoscaler can't do."""
     passing = ("resourceVersion", "managedFields")
     meta = {name: value for name, value in child.metadata.items() if name not in passing}
-    return meta, child.get("spec")
+    return meta, child.get("spec"), hpa_problem(child)
 
 
 def _offer(accelerator: Any) -> tuple[Any, bool]:

@@ -19,7 +19,7 @@ from ome.api import constants as c
 from ome.api import external as x
 from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Object, Resource, controller_of, labels_of, metadata, uid_of
-from ome.rendering import workloads
+from ome.rendering import ray, workloads
 from ome.rendering.component import Part
 from ome.rendering.facts import Child, Observed, RenderInput
 
@@ -58,7 +58,7 @@ def handover(
     if knative:
         children = [child for child in children if child.resource != r.SERVICES]
     recreate = (part.merged.get("deploymentStrategy") or {}).get("type") == "Recreate"
-    if recreate or _can_serve(resource, given.observed.get(resource, name)):
+    if recreate or _can_serve(resource, name, given.observed):
         return children
     children = [
         child
@@ -95,13 +95,14 @@ def _of(observed: Observed, kind: Resource, component: str) -> Iterable[Object]:
     ]
 
 
-def _can_serve(resource: Resource, live: Object | None) -> bool:
+def _can_serve(resource: Resource, name: str, observed: Observed) -> bool:
+    live = observed.get(resource, name)
     if live is None:
         return False
     if resource == x.KNATIVE_SERVICES:
         return workloads.revision_is_up(live)
     if resource == x.RAY_CLUSTERS:
-        return (live.get("status") or {}).get("state") == "ready"
+        return ray.serves(name, observed)
     return workloads.read(live).serves
 
 

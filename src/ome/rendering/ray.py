@@ -106,7 +106,7 @@ class Built:
         """Which of the outdated clusters is to be made anew now: one at a time."""
         base, observed = self.part.base_name, self.part.given.observed
         every = [names.ray_cluster_name(base, index) for index in range(self.replicas)]
-        serving = {name for name in every if _serves(name, observed)}
+        serving = {name for name in every if serves(name, observed)}
         first = next((name for name in self.outdated if name not in serving), None)
         if first is None and self.outdated and serving.issuperset(every):
             first = self.outdated[0]
@@ -216,7 +216,8 @@ def _output(cluster: Object) -> str:
     return (annotations_of(cluster).get(c.A_INPUT_HASH) or ADOPTED).rpartition("-")[2]
 
 
-def _serves(cluster: str, observed: Observed) -> bool:
+def serves(cluster: str, observed: Observed) -> bool:
+    """Ray runs, and the engine answers its prober."""
     live = observed.get(x.RAY_CLUSTERS, cluster)
     if live is None or is_deleting(live) or (live.get("status") or {}).get("state") != "ready":
         return False

@@ -38,7 +38,7 @@ def scaler_problem(given: StatusInput, components: Mapping[str, Component]) -> s
             for _, live in sorted(given.observed.of(kind).items()):
                 if labels_of(live).get(c.L_COMPONENT) != component.name:
                     continue
-                said = _of_keda(live) if kind == x.SCALED_OBJECTS else _of_hpa(live)
+                said = _of_keda(live) if kind == x.SCALED_OBJECTS else hpa_problem(live)
                 if said:
                     words = (what for phrase, what in _REMEDIES if phrase in said)
                     remedy = next(words, _OTHERWISE)
@@ -50,7 +50,8 @@ def scaler_problem(given: StatusInput, components: Mapping[str, Component]) -> s
     return ""
 
 
-def _of_hpa(live: Object) -> str:
+def hpa_problem(live: Mapping[str, Any]) -> str:
+    """What keeps a HorizontalPodAutoscaler from its work, in its own words."""
     spec: Mapping[str, Any] = live.get("spec") or {}
     if int(spec.get("minReplicas") or 1) >= int(spec.get("maxReplicas") or 1):
         return ""  # there is nothing to decide

@@ -79,23 +79,24 @@ def _deployment(workload: Object) -> State:
 
 
 def _groups(workload: Object) -> State:
-    """Ready groups are those whose every member is ready."""
+    """Ready groups are those whose every member is ready. The condition Available is not asked: for
+    a moment after a change of the count it still speaks of the count before."""
     status, wanted, seen = _numbers(workload)
     if "observedGeneration" not in status:
         seen = bool(status)  # older controllers don't tell
     ready = int(status.get("readyReplicas") or 0)
     updating = (condition(workload, "UpdateInProgress") or {}).get("status") == "True"
-    available = (condition(workload, "Available") or {}).get("status") == "True"
     progress = condition(workload, "Progressing") or {}
+    says = progress.get("message") if progress.get("status") == "True" else ""
     return State(
         wanted=wanted,
         available=ready,
         updated=int(status.get("updatedReplicas") or 0),
         total=int(status.get("replicas") or 0),
         seen=seen,
-        enough=available or updating or ready >= wanted,
+        enough=updating or ready >= wanted,
         unit="groups",
-        says=("GroupNotReady", str(progress["message"])) if progress.get("message") else None,
+        says=("GroupNotReady", str(says)) if says else None,
     )
 
 
