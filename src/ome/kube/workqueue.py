@@ -6,8 +6,8 @@ A key names what to look at, never what happened. From that follow the guarantee
 * **No repeats.** A key that waits is queued once, however often it is added.
 * **Nothing lost.** A key that is added while it is being worked on is queued again on ``done``.
 * **First come, first served** among keys that are ready, but what was held back (``add_after``) and
-  is due goes before what is new, up to :data:`DUE_IN_A_ROW` times in a row: what has been begun is
-  finished before more is begun, and nothing starves.
+  is due, or came while it was being worked on, goes before what is new, up to :data:`DUE_IN_A_ROW`
+  times in a row: what has been begun is finished before more is begun, and nothing starves.
 * ``add_after`` holds a key back; of several delays the earliest counts, and a plain ``add``
   overtakes them all.
 * ``retry`` waits exponentially longer for each failure of the same key, with jitter, and all
@@ -185,7 +185,7 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         self._working.discard(key)
         if key in self._dirty:
-            self._ready.append(key)
+            self._ready_due.append(key)
             self._wake()
         if not self._working:
             self._idle.set()
