@@ -22,6 +22,7 @@ from ome.api.crds import all_crds
 
 NODES = 10
 READS = frozenset({"get", "list", "watch"})
+_TOLD = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK"})
 
 
 class RefusedError(Exception):
@@ -56,7 +57,8 @@ class Api:
         )
 
     async def watch(self, path: str, seen: Callable[[str, Object], None]) -> None:
-        """Until cancelled. A watch that breaks off goes on from where it was."""
+        """Until cancelled. A watch that breaks off goes on from where it was; one that fell too far
+        behind is told of everything anew, as of additions."""
         version = (await self.call("GET", f"{path}?limit=1"))["metadata"]["resourceVersion"]
         while True:
             query = f"?watch=true&resourceVersion={version}&allowWatchBookmarks=true"
@@ -64,8 +66,18 @@ class Api:
                 async with self._session.get(self.bed.url + path + query) as answer:
                     async for line in _lines(answer):
                         event = json.loads(line)
+                        if event.get("type") not in _TOLD:
+                            version = await self._tell_all(path, seen)
+                            break
                         version = event["object"]["metadata"]["resourceVersion"]
-                        seen(event["type"], event["object"])
+                        if event["type"] != "BOOKMARK":
+                            seen(event["type"], event["object"])
+
+    async def _tell_all(self, path: str, seen: Callable[[str, Object], None]) -> str:
+        found = await self.call("GET", path)
+        for obj in found["items"]:
+            seen("ADDED", obj)
+        return str(found["metadata"]["resourceVersion"])
 
 
 async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

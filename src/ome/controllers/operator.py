@@ -245,8 +245,10 @@ class Operator:
         self.benchmark_caches.connect(cluster.services, lambda key: self.benchmarks.enqueue(key))
 
     def _service_changed(self, _event: str, old: Any, new: Any) -> None:
-        if new is None or not self.reconciler.has_written(new.key, new.resource_version):
+        if old is None or new is None or _meta(old) != _meta(new):
             self.services.enqueue((new or old).key)
+        elif not self.reconciler.has_written(new.key, new.resource_version):
+            self.services.enqueue_after(new.key, GATHER_SECONDS)  # of the status alone
         if new is None or old is None or _model_name(old) != _model_name(new):
             for obj in (old, new):
                 self._wake_models_of(obj)
@@ -349,9 +351,14 @@ class Operator:
 
 def _meant(child: Any) -> tuple[Any, ...]:
     """What others can only change by wanting something else, and what an autoscaler can't do."""
+    return _meta(child), child.get("spec"), hpa_problem(child)
+
+
+def _meta(obj: Any) -> dict[str, Any]:
+    """Metadata but for what every write changes. Of our own kinds a new spec is in it too, as a
+    new generation."""
     passing = ("resourceVersion", "managedFields")
-    meta = {name: value for name, value in child.metadata.items() if name not in passing}
-    return meta, child.get("spec"), hpa_problem(child)
+    return {name: value for name, value in obj.metadata.items() if name not in passing}
 
 
 def _offer(accelerator: Any) -> tuple[Any, bool]:

@@ -5,7 +5,9 @@ A key names what to look at, never what happened. From that follow the guarantee
 * **One at a time.** A key that was handed out is not handed out again before ``done(key)``.
 * **No repeats.** A key that waits is queued once, however often it is added.
 * **Nothing lost.** A key that is added while it is being worked on is queued again on ``done``.
-* **First come, first served** among keys that are ready.
+* **First come, first served** among keys that are ready, but what was held back (``add_after``) and
+  is due, or came while it was being worked on, goes before what is new, up to :data:`DUE_IN_A_ROW`
+  times in a row: what has been begun is finished before more is begun, and nothing starves.
 * ``add_after`` holds a key back; of several delays the earliest counts, and a plain ``add``
   overtakes them all.
 * ``retry`` waits exponentially longer for each failure of the same key, with jitter, and all
@@ -29,6 +31,8 @@ from typing import Generic, TypeVar
 from ome.kube.backoff import exponential
 
 K = TypeVar("K", bound=Hashable)
+DUE_IN_A_ROW = 3
+"""So many keys that were held back are handed out before one that is new, if there is one."""
 
 
 class QueueShutdown(Exception):  # noqa: N818 - an end, not an error
@@ -76,6 +80,8 @@ class WorkQueue(Generic[K]):
         self._policy = retry_policy or RetryPolicy()
         self._bucket = TokenBucket(self._policy.rate, self._policy.burst)
         self._ready: deque[K] = deque()
+        self._ready_due: deque[K] = deque()
+        self._due_in_a_row = 0
         self._dirty: set[K] = set()  # ready, or to be queued again when done
         self._working: set[K] = set()
         self._due: dict[K, float] = {}
@@ -95,6 +101,9 @@ class WorkQueue(Generic[K]):
 
     def add(self, key: K) -> None:
         """Ready now."""
+        self._add(key, self._ready)
+
+    def _add(self, key: K, ready: deque[K]) -> None:
         if self._closed:
             return
         self._due.pop(key, None)
@@ -104,7 +113,7 @@ class WorkQueue(Generic[K]):
         if self.observer is not None:
             self._since[key] = time.perf_counter()
         if key not in self._working:
-            self._ready.append(key)
+            ready.append(key)
             self._wake()
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -144,7 +153,7 @@ class WorkQueue(Generic[K]):
 
     async def get(self) -> K:
         """The next key. It is the caller's until ``done``. Raises QueueShutdown."""
-        while not self._ready:
+        while not len(self):
             if self._closed:
                 raise QueueShutdown
             getter = asyncio.get_running_loop().create_future()
@@ -157,7 +166,7 @@ class WorkQueue(Generic[K]):
                 elif getter.done() and not getter.cancelled():
                     self._wake()  # the call was ours: hand it on
                 raise
-        key = self._ready.popleft()
+        key = self._next()
         self._dirty.discard(key)
         self._working.add(key)
         self._idle.clear()
@@ -166,10 +175,17 @@ class WorkQueue(Generic[K]):
             self.observer(time.perf_counter() - since)
         return key
 
+    def _next(self) -> K:
+        if self._ready_due and (self._due_in_a_row < DUE_IN_A_ROW or not self._ready):
+            self._due_in_a_row += 1
+            return self._ready_due.popleft()
+        self._due_in_a_row = 0
+        return self._ready.popleft()
+
     def done(self, key: K) -> None:
         self._working.discard(key)
         if key in self._dirty:
-            self._ready.append(key)
+            self._ready_due.append(key)
             self._wake()
         if not self._working:
             self._idle.set()
@@ -187,6 +203,7 @@ class WorkQueue(Generic[K]):
         if drop:
             self._dirty.clear()
             self._ready.clear()
+            self._ready_due.clear()
             self._since.clear()
         while self._getters:
             self._wake()
@@ -199,7 +216,7 @@ class WorkQueue(Generic[K]):
 
     def __len__(self) -> int:
         """Keys that are ready."""
-        return len(self._ready)
+        return len(self._ready) + len(self._ready_due)
 
     @property
     def delayed(self) -> int:
@@ -237,5 +254,5 @@ class WorkQueue(Generic[K]):
         while self._heap and self._heap[0][0] <= now:
             when, _, key = heapq.heappop(self._heap)
             if self._due.get(key) == when:
-                self.add(key)
+                self._add(key, self._ready_due)
         self._arm()

@@ -80,6 +80,29 @@ async def test_a_delay_does_not_break_into_work_on_the_same_key() -> None:
     assert await take(queue) == "a"
 
 
+async def test_what_was_begun_goes_before_what_is_new_and_starves_nothing() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for number in range(2):
+        queue.add(f"new {number}")
+    for number in range(5):
+        queue.add_after(f"due {number}", 0.001 * (number + 1))
+    async with asyncio.timeout(5):
+        while len(queue) < 7:
+            await asyncio.sleep(0.001)
+    order = [await take(queue) for _ in range(7)]
+    assert order == ["due 0", "due 1", "due 2", "new 0", "due 3", "due 4", "new 1"]
+
+
+async def test_what_comes_while_it_is_worked_on_is_not_put_behind_all_that_is_new() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for key in ("a", "b", "c"):
+        queue.add(key)
+    assert await take(queue) == "a"
+    queue.add("a")
+    queue.done("a")
+    assert [await take(queue) for _ in range(3)] == ["a", "b", "c"]
+
+
 async def test_retries_wait_longer_each_time_and_forget_starts_over() -> None:
     queue: WorkQueue[str] = WorkQueue(RetryPolicy(base=1, cap=10))
     pauses = [queue.retry("a") for _ in range(6)]
