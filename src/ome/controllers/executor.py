@@ -24,7 +24,7 @@ from ome.apimachinery.objects import (
     metadata,
 )
 from ome.controllers import ownership
-from ome.controllers.plan import OPTIONAL, SCALE_MANAGER, Apply, Delete, Plan, Scale, owns
+from ome.controllers.plan import OPTIONAL, SCALE_MANAGER, Apply, Delete, Plan, Scale, belongs
 from ome.kube import Client, Events, PatchType
 
 log = logging.getLogger("ome.controllers.executor")
@@ -108,7 +108,7 @@ async def _create(owner: Object, action: Apply, client: Client) -> Object:
         )
     except AlreadyExists:
         found = await client.get(action.resource, action.key.name, action.key.namespace)
-        if not owns(owner, found):
+        if not belongs(owner, found):
             raise _taken(owner, action, found) from None
         return await _change(action, ownership.handed_over(found, action.object), client)
 

@@ -37,6 +37,7 @@ from ome.controllers.inferenceservice import InferenceServices
 from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
 from ome.controllers.plan import OPTIONAL
 from ome.controllers.settings import gone
+from ome.controllers.unlabelled import label_routes
 from ome.kube import Client, Controller, Events, KubeError
 from ome.rendering import Capabilities
 
@@ -177,6 +178,7 @@ class Operator:
             self.cluster.settings = gone(None)
             self.configuration.changed(self.cluster.settings, None)
         self.configuration.lead(self.events)
+        await label_routes(self._client, self.cluster)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for controller in self.controllers():

@@ -13,7 +13,8 @@ from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Object, annotations_of, labels_of
 from ome.rendering import ingress as ingress_rules
 from ome.rendering.facts import Canary, Component, Rendered
-from ome.rendering.ray import prober_of
+from ome.rendering.handover import WORKLOADS
+from ome.rendering.ray import L_REPLICA, prober_of
 from ome.rendering.serverless import revisions
 from ome.rendering.statusinput import StatusInput
 from ome.rendering.workload import Verdict, judge
@@ -30,6 +31,30 @@ def verdict_of(given: StatusInput, component: Component) -> Verdict:
     if component.canary is not None:
         verdict = _with_canary(given, component, verdict, beside)
     return verdict
+
+
+def running(given: StatusInput, declared: Sequence[str]) -> dict[str, Verdict]:
+    """What runs of a service for which nothing can be rendered now: it is judged all the same."""
+    found = {}
+    for name in declared:
+        workload = _workload_of(given, name)
+        if workload is not None:
+            found[name] = verdict_of(given, workload)
+    return found
+
+
+def _workload_of(given: StatusInput, component: str) -> Component | None:
+    for kind in WORKLOADS:
+        names_ = [
+            name
+            for name, live in sorted(given.observed.of(kind).items())
+            if labels_of(live).get(c.L_COMPONENT) == component and L_REPLICA not in labels_of(live)
+        ]
+        if names_:
+            base = names_[0].removesuffix("-0") if kind == x.RAY_CLUSTERS else names_[0]
+            count = len(names_) if kind == x.RAY_CLUSTERS else None
+            return Component(component, "", base, "", 0, "", kind, names_[0], count)
+    return None
 
 
 def _judged(

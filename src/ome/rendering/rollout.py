@@ -53,6 +53,13 @@ class Inputs:
         """What is absent is left out, so that a later kind of input changes no hash by itself."""
         return cls(digest(_present(own)), digest(_present(shared)), shared_names)
 
+    def and_shared(self, settings: Object | None) -> Inputs:
+        """With a part of the configuration as one more shared input."""
+        if settings is None:
+            return self
+        names = f"{self.shared_names.removesuffix(' changed')} or the configuration changed"
+        return Inputs(self.own, digest([self.shared, settings]), names)
+
 
 def _present(inputs: Object) -> Object:
     return {key: value for key, value in inputs.items() if value is not None}

@@ -25,7 +25,7 @@ from ome.api import conditions as cond
 from ome.api import constants as c
 from ome.api import external as x
 from ome.apimachinery.objects import Object, annotations_of, condition, metadata
-from ome.rendering.componentstatus import components_of, verdict_of
+from ome.rendering.componentstatus import components_of, running, verdict_of
 from ome.rendering.facts import Rendered
 from ome.rendering.mode import service_mode
 from ome.rendering.modelstatus import model_status
@@ -59,13 +59,14 @@ def build(given: StatusInput) -> StatusResult:
     if rendered is not None:
         for name, component in rendered.components.items():
             verdicts[name] = verdict_of(given, component)
-            verdict = verdicts[name]
-            setter.set(cond.component_ready(name), verdict.status, verdict.reason, verdict.message)
         _ingress_condition(setter, given)
     declared = [
         name for name in c.COMPONENTS if (given.service.get("spec") or {}).get(name) is not None
     ]
-    gone = [cond.component_ready(n) for n in c.COMPONENTS if n not in declared]
+    seen = verdicts if rendered is not None else running(given, declared)
+    for name, verdict in seen.items():
+        setter.set(cond.component_ready(name), verdict.status, verdict.reason, verdict.message)
+    gone = [cond.component_ready(n) for n in (*c.COMPONENTS, c.PREDICTOR) if n not in seen]
     setter.conditions = cond.remove(setter.conditions, *gone)
     _knative_conditions(setter, given, rendered)
     _model_condition(setter, given)
