@@ -54,7 +54,7 @@ def rewrite(obj: Object, view: View) -> tuple[Object, list[str]]:
     before = {part for part in ("engine", "model", "runtime") if spec.get(part) is not None}
     warnings = migrate(spec, metadata(obj).get("namespace") or "default", view)
     del spec["predictor"]
-    said = [*_moved(predictor, spec, before), *warnings]
+    said = [*_moved(predictor, spec, before), *idle(predictor), *warnings]
     rewritten = {**obj, "spec": spec}
     annotations = metadata(obj).get("annotations") or {}
     if c.A_DEPRECATION_WARNING in annotations:

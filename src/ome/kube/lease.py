@@ -27,6 +27,8 @@ from ome.kube.errors import KubeError, LeadershipLost
 log = logging.getLogger("ome.kube.lease")
 
 Lead = Callable[[], Awaitable[None]]
+RELEASE_SECONDS = 2.0
+"""So long a shutdown waits for the API to take the release; without it the lease runs out."""
 
 
 class LeaderElector:
@@ -84,10 +86,12 @@ class LeaderElector:
         self._leading = True
         work = asyncio.ensure_future(lead())
         keep = asyncio.ensure_future(self._keep())
+        patience = RELEASE_SECONDS
         try:
             await asyncio.wait({work, keep}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 self._leading = False
+                patience = self._period  # what could not be renewed can hardly be released
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
                 keep.result()
@@ -98,7 +102,7 @@ class LeaderElector:
             for task in (keep, work):
                 task.cancel()
             await asyncio.gather(work, keep, return_exceptions=True)
-            await self._release()
+            await self._release(patience)
 
     async def _acquire(self) -> None:
         while not await self._attempt():  # noqa: ASYNC110 - nothing here could set an Event
@@ -187,7 +191,7 @@ class LeaderElector:
             if self._told and self._on_new_leader is not None:
                 self._on_new_leader(self._told)
 
-    async def _release(self) -> None:
+    async def _release(self, patience: float) -> None:
         if self.leader != self.identity or self._lease is None:
             return
         now = _micro_time()
@@ -199,7 +203,7 @@ class LeaderElector:
             "acquireTime": now,
         }
         try:
-            async with asyncio.timeout(self._period):
+            async with asyncio.timeout(patience):
                 self._observe(await self._client.update(LEASES, {**self._lease, "spec": spec}))
         except (StatusError, KubeError, TimeoutError) as error:
             log.info("%s was not released, it runs out by itself: %s", self._name, error)
