@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.cluster import takeover_kinds as kinds
 from tests.cluster.wire import MERGE_PATCH, Answer, Api, established
 from tests.corpus import corpus
 
@@ -123,9 +124,9 @@ class Old:
     nodes: list[str]
     services: list[Object] = field(default_factory=list)
 
-    def load(self, more: Iterable[tuple[Object, list[Object]]] = ()) -> None:
-        """The corpus, and further services with the children that the old manager made."""
-        asyncio.run(self._load(list(more)))
+    def load(self) -> None:
+        """The corpus, and services of the kinds that it lacks."""
+        asyncio.run(self._load())
 
     def seen(self) -> Seen:
         return asyncio.run(self._seen())
@@ -139,19 +140,21 @@ class Old:
 
     # -- inside -------------------------------------------------------------------------------
 
-    async def _load(self, more: list[tuple[Object, list[Object]]]) -> None:
+    async def _load(self) -> None:
         async with self.connect() as api:
             await established(api, all_crds())
             recordings = [(r.service, r.children) for r in corpus.recordings().values()]
-            everything = [*recordings, *more]
+            everything = [*recordings, *kinds.everything()]
             spaces = sorted({s["metadata"]["namespace"] for s, _ in everything} | {"ome"})
             await _all(_make(api, core.NAMESPACES, _namespace(name), USER) for name in spaces)
             models = {m["metadata"]["name"]: m for m in corpus.models().values()}
             for recording in corpus.recordings().values():
                 model = _described(recording)
                 models.setdefault(model["metadata"]["name"], model)
+            own, *runtimes = kinds.shared()
+            models[own["metadata"]["name"]] = own
             await _all(_model(api, model) for model in models.values())
-            runtimes = corpus.runtimes().values()
+            runtimes += corpus.runtimes().values()
             await _all(_make(api, o.by_kind(r["kind"]), r, USER) for r in runtimes)
             await _all(self._report(api, node, models) for node in self.nodes)
             await _all(self._service(api, service, made) for service, made in everything)
@@ -192,7 +195,9 @@ class Old:
         async with self.connect() as api:
             children: dict[Name, Object] = {}
             for resource in KINDS:
-                listing = await api.call("GET", resource.path(), labelSelector=_OURS)
+                # Ingresses of before carry no label.
+                query = {} if resource == core.INGRESSES else {"labelSelector": _OURS}
+                listing = await api.call("GET", resource.path(), **query)
                 for item in _ok(listing).body["items"]:
                     item.update(apiVersion=resource.api_version, kind=resource.kind)
                     meta = item["metadata"]
