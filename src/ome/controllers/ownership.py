@@ -21,9 +21,8 @@ from ome.api import constants as c
 from ome.apimachinery.fieldsets import FieldSet
 from ome.apimachinery.objects import Object, annotations_of, metadata
 
-PREDECESSORS = frozenset({c.MANAGER, "manager"})
-"""Field managers whose updates were ours: our own POST, and the binary of the implementation that
-OME can take over from."""
+PREDECESSORS = frozenset({c.MANAGER, c.MANAGER_BEFORE})
+"""Field managers whose updates were ours: our own POST, and the implementation before this one."""
 
 
 _OF_KNATIVE = frozenset(

@@ -114,3 +114,34 @@ def test_groups_of_before_keep_their_network_until_the_service_changes() -> None
         changed = made(service(engine={"labels": {"a": "b"}}), **given)
         groups = child(changed, x.LEADER_WORKER_SETS, "lws-chat-engine")
         assert groups["spec"]["networkConfig"] == {"subdomainPolicy": "Shared"}
+
+
+def test_what_the_manager_of_before_writes_in_between_is_kept_like_at_the_first_time() -> None:
+    """Somebody goes back to it, it rolls a router to its own form, and OME takes over again."""
+    first = child(made(service()), r.DEPLOYMENTS, "chat-engine")
+    live = json.loads(json.dumps(first))
+    live["spec"]["template"]["spec"]["volumes"].append({"name": "useless", "emptyDir": {}})
+    fields = {"f:spec": {"f:template": {"f:spec": {"f:volumes": {'k:{"name":"useless"}': {}}}}}}
+    entry = {"manager": "manager", "operation": "Update", "fieldsV1": fields}
+    live["metadata"]["managedFields"] = [entry]
+
+    def again(observed: Object, subject: Object | None = None) -> Object:
+        given = Observed({r.DEPLOYMENTS: [observed]})
+        return child(made(subject or service(), observed=given), r.DEPLOYMENTS, "chat-engine")
+
+    kept = again(live)
+    assert kept["spec"]["template"] == live["spec"]["template"]
+    assert kept["metadata"]["annotations"]["ome.io/template-input-hash"].endswith("-adopted")
+    # What it writes elsewhere, its status say, or what others write, is no reason for that.
+    for other in (
+        {**entry, "manager": "kubectl-edit"},
+        {**entry, "subresource": "status"},
+        {**entry, "fieldsV1": {"f:metadata": {"f:annotations": {"f:x": {}}}}},
+    ):
+        live["metadata"]["managedFields"] = [other]
+        assert again(live) == first
+    # Taken over, it changes with the service.
+    kept["metadata"]["managedFields"] = []
+    assert again(kept)["spec"]["template"] == live["spec"]["template"]
+    changed = again(kept, service(engine={"labels": {"a": "b"}}))
+    assert changed["spec"]["template"] != live["spec"]["template"]
