@@ -62,6 +62,7 @@ def resources() -> list[Object]:
     ]
     for role, account in (("ome-manager-role", manager), ("ome-model-agent", agent)):
         everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
         binding = "ome-manager-rolebinding" if account == manager else "ome-model-agent"
         found += [
             _object(rbac, "ClusterRole", role, "", rules=[everything]),
@@ -70,7 +71,7 @@ def resources() -> list[Object]:
                 "ClusterRoleBinding",
                 binding,
                 "",
-                roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                roleRef=reference,
                 subjects=[{"kind": "ServiceAccount", "name": account, "namespace": "ome"}],
             ),
         ]

@@ -53,7 +53,7 @@ TEMPLATES = {
     "LeaderWorkerSet": ("leaderWorkerTemplate",),
     "RayCluster": (),
 }
-AT_ONCE = 8
+AT_ONCE = 16
 
 Name = tuple[str, str, str]
 """Kind, namespace, name."""
@@ -128,6 +128,10 @@ class Old:
         """The corpus, and services of the kinds that it lacks."""
         asyncio.run(self._load())
 
+    def hold_lease(self, seconds: int) -> None:
+        """The old manager renews it for the last time."""
+        asyncio.run(self._hold_lease(seconds))
+
     def seen(self) -> Seen:
         return asyncio.run(self._seen())
 
@@ -158,7 +162,6 @@ class Old:
             await _all(_make(api, o.by_kind(r["kind"]), r, USER) for r in runtimes)
             await _all(self._report(api, node, models) for node in self.nodes)
             await _all(self._service(api, service, made) for service, made in everything)
-            await _make(api, core.LEASES, _lease(), OLD)
 
     async def _report(self, api: Api, node: str, models: Iterable[str]) -> None:
         """What the old agent left: the label of each model, and its entry."""
@@ -190,6 +193,10 @@ class Old:
             await _child(api, made, child)
         made["status"] = _status(made)
         _ok(await api.call("PUT", f"{path}/status", made, fieldManager=OLD))
+
+    async def _hold_lease(self, seconds: int) -> None:
+        async with self.connect() as api:
+            await _make(api, core.LEASES, _lease(seconds), OLD)
 
     async def _seen(self) -> Seen:
         async with self.connect() as api:
@@ -319,8 +326,7 @@ def _namespace(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
-def _lease() -> Object:
-    """The old manager was there a moment ago."""
+def _lease(seconds: int) -> Object:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return {
         "apiVersion": "coordination.k8s.io/v1",
@@ -328,7 +334,7 @@ def _lease() -> Object:
         "metadata": {"name": LEASE, "namespace": "ome"},
         "spec": {
             "holderIdentity": "ome-controller-manager-5d8f7c9b4-x2x7p_0b0f8a52",
-            "leaseDurationSeconds": 15,
+            "leaseDurationSeconds": seconds,
             "acquireTime": now,
             "renewTime": now,
             "leaseTransitions": 3,

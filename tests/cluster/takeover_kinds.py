@@ -266,9 +266,7 @@ def _closed() -> tuple[Object, list[Object]]:
     backend = {"service": {"name": f"{CLOSED}-engine", "port": {"number": 8080}}}
     path = {"path": "/", "pathType": "Prefix", "backend": backend}
     rules = [{"host": "closed.example", "http": {"paths": [path]}}]
-    ingress = _of(
-        made, "networking.k8s.io/v1", "Ingress", CLOSED, None, spec={"rules": rules}
-    )
+    ingress = _of(made, "networking.k8s.io/v1", "Ingress", CLOSED, None, spec={"rules": rules})
     return made, [
         _config(made),
         _deployment(made, f"{CLOSED}-engine", engine, _pod()),

@@ -25,9 +25,7 @@ PREDECESSORS = frozenset({c.MANAGER, c.MANAGER_BEFORE})
 """Field managers whose updates were ours: our own POST, and the implementation before this one."""
 
 
-_OF_KNATIVE = frozenset(
-    {"f:serving.knative.dev/creator", "f:serving.knative.dev/lastModifier"}
-)
+_OF_KNATIVE = frozenset({"f:serving.knative.dev/creator", "f:serving.knative.dev/lastModifier"})
 """Knative's webhook writes them in the name of whoever sends the request, and refuses that they are
 taken away."""
 _REPLICAS = FieldSet.from_v1({"f:spec": {"f:replicas": {}}})
@@ -65,7 +63,7 @@ def handed_over(live: Object, wanted: Object) -> list[Object]:
         return []
     version = stale[-1].get("apiVersion")
     owned = FieldSet()
-    rest = []
+    rest: list[Mapping[str, Any]] = []
     for entry in entries:
         if entry in stale or _is_applier(entry):
             fields = FieldSet.from_v1(entry.get("fieldsV1"))

@@ -14,6 +14,7 @@ from ome.apimachinery.objects import Resource
 from ome.controllers.plan import plan_children
 from ome.controllers.settings import read
 from ome.rendering import Observed
+from ome.rendering.status import Problem, StatusInput, build
 
 Object = dict[str, Any]
 
@@ -145,3 +146,35 @@ def test_what_the_manager_of_before_writes_in_between_is_kept_like_at_the_first_
     assert again(kept)["spec"]["template"] == live["spec"]["template"]
     changed = again(kept, service(engine={"labels": {"a": "b"}}))
     assert changed["spec"]["template"] != live["spec"]["template"]
+
+
+def test_what_runs_is_judged_although_nothing_can_be_made() -> None:
+    """The runtime is gone, say: the pods of before run on, and the status says both."""
+    then = "2026-05-06T07:08:09Z"
+    subject = service(router={})
+    subject["metadata"].update(uid="u-1", generation=3)
+    subject["status"] = {
+        "observedGeneration": 41,
+        "components": {"engine": {}},
+        "conditions": [
+            {"type": kind, "status": "False", "reason": "Initializing", "lastTransitionTime": then}
+            for kind in ("EngineReady", "RouterReady", "PredictorReady", "Ready")
+        ],
+    }
+    live = owned("Deployment", "chat-engine", "engine", spec={"replicas": 1}, status=UP)
+    problem = Problem("RuntimeSelected", "RuntimeNotFound", "there is no runtime rt", "create it")
+    given = StatusInput(
+        service=subject,
+        now="2026-12-01T00:00:00Z",
+        problem=problem,
+        observed=Observed({r.DEPLOYMENTS: [live]}),
+    )
+    status = build(given).status
+    found = {entry["type"]: entry for entry in status["conditions"]}
+    assert status["observedGeneration"] == 3
+    assert found["EngineReady"]["status"] == "True"
+    assert found["Ready"]["reason"] == "RuntimeNotFound"
+    assert "What was applied before keeps running" in found["Ready"]["message"]
+    # Nothing runs there, or nobody has it: nothing is said of it.
+    assert "RouterReady" not in found
+    assert "PredictorReady" not in found
