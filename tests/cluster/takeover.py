@@ -31,6 +31,8 @@ from ome.apimachinery.objects import Object, Resource
 OLD = "manager"
 """The field manager of the old binary."""
 USER = "kubectl-create"
+SHAPE = "BM.GPU.H100.8"
+"""Of machine: one of the recorded services runs on no other."""
 LEASE = "ome-controller-manager-leader-lock"
 KINDS: tuple[Resource, ...] = (
     core.DEPLOYMENTS,
@@ -166,6 +168,7 @@ class Old:
     async def _report(self, api: Api, node: str, models: Iterable[str]) -> None:
         """What the old agent left: the label of each model, and its entry."""
         ready = {names.model_label("", model): "Ready" for model in models}
+        ready["node.kubernetes.io/instance-type"] = SHAPE
         path = f"{core.NODES.path()}/{node}"
         labels = {"metadata": {"labels": ready}}
         _ok(await api.call("PATCH", path, labels, media=MERGE_PATCH, fieldManager="model-agent"))

@@ -28,9 +28,9 @@ from tests.cluster.wire import over_tls
 from ome.api import constants as c
 
 Object = dict[str, Any]
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 ROOMY = {"cpu": "10k", "memory": "100Ti", "pods": "1000", "nvidia.com/gpu": "1000"}
-PATIENCE = 150.0
+PATIENCE = 240.0
 OLD_LEASE = 8
 TOUCHED = "example.com/touched"
 STUCK = {

@@ -76,9 +76,8 @@ class Place:
 
     def operator(self, name: str) -> Replica:
         """The process that in a cluster the Deployment would run."""
-        token = self.admin.run(
-            "--namespace", "ome", "create", "token", "ome-controller-manager"
-        ).strip()
+        account = ("create", "token", "ome-controller-manager")
+        token = self.admin.in_namespace("ome").run(*account).strip()
         config = kubeconfig(self.bed, token, self.folder / f"{name}.kubeconfig")
         return Replica(self.folder, name, config, None)
 
@@ -110,17 +109,17 @@ def place(kubectl: Path, helm: Path, tmp_path: Path) -> Iterator[Place]:
 def serve(place: Place) -> None:
     """One service with the children that the earlier manager made, and its pod."""
     model, runtime, _ = kinds.shared()
+    here = place.admin.in_namespace(HERE)
     service, children = next(
         (made, below) for made, below in kinds.everything() if made["metadata"]["name"] == "closed"
     )
-    place.admin.apply(model, runtime, service)
-    uid = place.admin.in_namespace(HERE).get("inferenceservice", "closed")["metadata"]["uid"]
+    here.apply(model, runtime, service)
+    uid = here.get("inferenceservice", "closed")["metadata"]["uid"]
     kept = [child for child in children if not child["metadata"]["name"].endswith("-decoder")]
     for child in kept:
         child["metadata"]["ownerReferences"][0]["uid"] = uid
     listing = json.dumps({"apiVersion": "v1", "kind": "List", "items": kept})
-    place.admin.run("create", "--field-manager=manager", "-f", "-", stdin=listing)
-    here = place.admin.in_namespace(HERE)
+    here.run("create", "--field-manager=manager", "-f", "-", stdin=listing)
     here.wait("deployment/closed-engine", "condition=Available")
 
 
@@ -145,7 +144,7 @@ def test_an_installation_by_helm_is_taken_over_and_given_back(place: Place) -> N
         ("ome-resources", earlier_chart.resources_chart(place.folder)),
     ):
         place.run(f"helm --namespace ome install {name} {chart} --wait --timeout 60s")
-    place.admin.run("-n", "ome", "create", "-f", "-", stdin=json.dumps(lease()))
+    place.admin.in_namespace("ome").run("create", "-f", "-", stdin=json.dumps(lease()))
     serve(place)
     pods, children = place.pods(), place.children()
     uid = place.admin.in_namespace(HERE).get("inferenceservice", "closed")["metadata"]["uid"]
@@ -209,7 +208,7 @@ def test_an_installation_without_helm_is_taken_over(place: Place) -> None:
     for crd in crds:
         place.admin.wait(f"crd/{crd['metadata']['name']}", "condition=Established")
     everything = {"apiVersion": "v1", "kind": "List", "items": earlier_chart.resources()}
-    place.admin.run("apply", "-f", "-", stdin=json.dumps(everything))
+    place.admin.in_namespace("ome").run("apply", "-f", "-", stdin=json.dumps(everything))
     serve(place)
     pods = place.pods()
     place.run("mkdir before")
