@@ -5,7 +5,7 @@ BIN   := $(VENV)/bin
 UV    ?= uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test contract lint format lock test-cluster test-emulators bench bench-admission bench-transfer soak clean
+.PHONY: help setup quickstart test contract lint format lock test-bench test-cluster test-emulators bench bench-admission bench-transfer soak soak-agent soak-operator clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,14 +47,30 @@ lock:  ## renew the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "error: make lock needs uv: pip install uv, or make lock UV=/path/to/uv" >&2; exit 1; }
 	$(UV) pip compile pyproject.toml --extra local --group build $(LOCK_FLAGS) -o requirements.lock
 	$(UV) pip compile pyproject.toml --extra local --group dev $(LOCK_FLAGS) -c requirements.lock -o requirements-dev.lock
+	sed -n 's/^REQUIREMENT = "\(.*\)"/\1/p' src/ome/cli/benchenv.py | $(UV) pip compile - --universal --python-version 3.11 \
+		--no-header --no-annotate --quiet --no-emit-index-url --no-emit-find-links \
+		-o src/ome/cli/benchpackages.txt
+
+test-bench: $(VENV)/.dev  ## tests with the real genai-bench (fetches 1.5 GB through pip, once); ARGS="-k name"
+	@exec $(BIN)/python -m pytest tests/bench $(ARGS)
 
 test-cluster: $(VENV)/.dev  ## tests against a real kube-apiserver (builds it with go, once); ARGS="-k name"
 	@command -v go >/dev/null || { echo "error: THE CLUSTER TIER DID NOT RUN: it builds a real control plane from Go modules, and there is no go on PATH. Install Go 1.24 or newer." >&2; exit 1; }
 	@$(BIN)/python -m tests.cluster.bed.build
 	@exec $(BIN)/python -m pytest tests/cluster $(ARGS)
 
-soak: $(VENV)/.dev  ## 100,000 fuzzed objects, at most 40 minutes; ARGS="--seed 7 --count 5000"
+soak: soak-agent soak-operator  ## 100 kills of the agent, 200 of the operator, 100,000 fuzzed objects; ARGS="--seed 7 --count 5000"
 	@exec $(BIN)/python -m tests.fuzz.soak --state .soak.json --write $(ARGS)
+
+# KILLS=50 for a shorter one; broken off, it goes on where it was.
+KILLS ?= 200
+soak-operator: $(VENV)/.dev  ## 200 times kill -9 of the operator on the real control plane; KILLS=50
+	@command -v go >/dev/null || { echo "error: make soak-operator builds a real control plane from Go modules, and there is no go on PATH. Install Go 1.24 or newer." >&2; exit 1; }
+	@$(BIN)/python -m tests.cluster.bed.build
+	@$(BIN)/python -m tests.soak.operator_kills --kills $(KILLS) --state .soak-operator.json --write
+
+soak-agent: $(VENV)/.dev  ## 100 times kill -9 of the model agent, some minutes; OME_TEST_SEED=7
+	@OME_SOAK_WRITE=1 $(BIN)/python -m pytest tests/soak -q
 
 bench-admission: $(VENV)/.dev  ## how long reviews take, in process and over TLS; ARGS=--write keeps it
 	@exec $(BIN)/python benchmarks/admission.py $(ARGS)

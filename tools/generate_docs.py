@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tools.reference.pages import pages as reference_pages
 
 from ome.api.reasons import REASONS, Outlook
+from ome.cli.commands.bench import command as bench
 from ome.cli.commands.model import COMMANDS as MODEL_COMMANDS
 from ome.cli.main import COMMANDS, cli
 
@@ -75,6 +76,7 @@ def documented(text: str) -> list[str]:
 def missing(text: str) -> list[str]:
     """Commands that have no block on the page."""
     grouped = {f"model.{name}" for name in MODEL_COMMANDS}
+    grouped |= {f"bench.{name}" for name in bench.commands}
     return sorted({"ome", *COMMANDS, *grouped} - set(documented(text)))
 
 

@@ -6,8 +6,10 @@ floor     a script without any operator makes each service and its six children,
           status when its Deployment is available: what the control plane itself needs
 create    N services at once (16 requests in flight; ``--rate`` for so many a second): wall time to
           all Ready, from apply to Deployment and to Ready, API requests, CPU, memory
+offered   beside them, 150 more at 5 a second
 restart   the operator stopped and started with everything healthy: what it writes
 upgrade   the same, as another version of OME
+storm     2,000 changes of 4 pods that change nothing for their services
 edit      one environment variable of the one runtime that all services use
 delete    all services
 
@@ -22,25 +24,47 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.cluster.bed.controlplane import ControlPlane
+from tests.cluster.bed.controlplane import ControlPlane, free_port
 
 from benchmarks.scale.api import connected, furnish
 from benchmarks.scale.floor import floor
 from benchmarks.scale.measure import Measurement
 from benchmarks.scale.objects import Object
+from benchmarks.scale.operator import Operator
 from ome._version import __version__
 
-PHASES = ("floor", "create", "restart", "upgrade", "edit", "delete")
+PHASES = ("floor", "create", "offered", "restart", "upgrade", "storm", "edit", "delete")
 
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+async def hold(options: argparse.Namespace, folder: Path) -> None:
+    """The bed and the operator, for measuring by other means, until it is interrupted."""
+    with ControlPlane(folder / "bed") as bed:
+        async with connected(bed) as api:
+            await furnish(api)
+            operator = Operator(api, folder, free_port()) if options.hold == "operator" else None
+            try:
+                if operator is not None:
+                    await operator.until_leads()
+                found = {"folder": str(bed.folder), "pid": operator.pid if operator else None}
+                print(json.dumps(found), flush=True)
+                stop = asyncio.Event()
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    asyncio.get_running_loop().add_signal_handler(number, stop.set)
+                await stop.wait()
+            finally:
+                if operator is not None:
+                    operator.stop()
 
 
 async def run(options: argparse.Namespace, folder: Path) -> Object:
@@ -87,8 +111,16 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, help="keep the logs here")
     parser.add_argument("--write", type=Path, help="also write the result to this file")
+    parser.add_argument(
+        "--hold",
+        choices=("operator", "bed"),
+        help="measure nothing: start the bed (and the operator), say where, wait for SIGTERM",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ome-bench-") as scratch:
+        if options.hold:
+            asyncio.run(hold(options, options.folder or Path(scratch)))
+            return
         result = asyncio.run(run(options, options.folder or Path(scratch)))
     text = json.dumps(result, indent=1)
     print(text)

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from benchmarks.scale import objects
-from benchmarks.scale.api import Api
+from benchmarks.scale.api import Api, BedCpu
 from benchmarks.scale.objects import OME, Object
 
 IN_FLIGHT = 16
@@ -28,6 +28,7 @@ def percentiles(values: list[float]) -> Object:
 async def floor(api: Api, count: int) -> Object:
     await api.call("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     gate = asyncio.Semaphore(IN_FLIGHT)
+    machine = BedCpu(api.bed)
     began = time.monotonic()
     born: dict[str, float] = {}
     ready: dict[str, float] = {}
@@ -77,4 +78,5 @@ async def floor(api: Api, count: int) -> Object:
     return {
         "wall_s": round(max(ready.values()) - began, 2),
         "apply_to_ready_s": percentiles([ready[name] - born[name] for name in ready]),
+        "control_plane_cpu_s": machine.spent(),
     }

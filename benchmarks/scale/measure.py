@@ -1,94 +1,30 @@
-"""The operator as a process beside the bed, and what each phase costs it."""
+"""What each phase costs the operator."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import psutil
 from tests.cluster.bed.controlplane import free_port
 
 from benchmarks.scale import objects
-from benchmarks.scale.api import Api, Audit
+from benchmarks.scale.api import Api, Audit, BedCpu
 from benchmarks.scale.floor import IN_FLIGHT, TIMEOUT_S, percentiles
 from benchmarks.scale.objects import OME, Object
+from benchmarks.scale.operator import Operator
 
 NAMESPACE = "bench"
 SETTLE_S = 15.0
 QUIET_S = 5.0
 """A phase is over when so long nothing has been written."""
 RESTART_S = 20.0
-
-# Another version of OME, as an upgrade brings it; what is rendered must not depend on it.
-_AS_VERSION = (
-    "import sys, ome._version as v; v.__version__ = '99.0.0';"
-    "from ome.cli.main import main; sys.argv[0] = 'ome'; main()"
-)
-
-
-class Operator:
-    """``ome operator`` outside of the cluster, webhooks on."""
-
-    def __init__(
-        self,
-        api: Api,
-        folder: Path,
-        hooks: int,
-        *,
-        upgraded: bool = False,
-        profile: Path | None = None,
-    ) -> None:
-        self.port = free_port()
-        start = ["-c", _AS_VERSION] if upgraded else ["-m", "ome.cli"]
-        if profile is not None:
-            start = ["-m", "cProfile", "-o", str(profile), *start]
-        arguments = ["operator", "--kubeconfig", str(api.bed.kubeconfig("operator"))]
-        arguments += ["--namespace", "ome", "--listen", f"127.0.0.1:{self.port}"]
-        arguments += ["--webhook-url", f"https://127.0.0.1:{hooks}", "--lease-seconds", "5"]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        with (folder / "operator.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, *start, *arguments], stdout=log, stderr=log, env=environment
-            )
-        self._seen = psutil.Process(self._process.pid)
-        self.peak = 0.0
-
-    async def until_leads(self) -> None:
-        import aiohttp
-
-        url = f"http://127.0.0.1:{self.port}/metrics"
-        async with asyncio.timeout(120), aiohttp.ClientSession() as session:
-            while self._process.poll() is None:
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with session.get(url) as answer:
-                        if "\nome_leader 1" in await answer.text():
-                            return
-                await asyncio.sleep(0.1)
-        raise RuntimeError("the operator has ended; see operator.log")
-
-    def cpu(self) -> float:
-        times = self._seen.cpu_times()
-        return float(times.user + times.system)
-
-    def memory(self) -> float:
-        """MiB, resident."""
-        now = float(self._seen.memory_info().rss) / 2**20
-        self.peak = max(self.peak, now)
-        return now
-
-    def stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+OFFERED_A_SECOND = 5.0
+OFFERED_S = 30.0
+STORM_PODS = 4
+STORM_CHANGES = 500
 
 
 class Measurement:
@@ -105,6 +41,7 @@ class Measurement:
     ) -> None:
         self._api, self._folder, self._count, self._rate = api, folder, count, rate
         self._profile = profile
+        self._there = count
         self._audit = Audit(api.bed)
         self._operator: Operator | None = None
         self._hooks = free_port()  # the same one for all: the API server has its address
@@ -148,50 +85,64 @@ class Measurement:
     async def create(self) -> Object:
         await self._api.call("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         operator = await self._start()
+        return await self._created(operator, 0, self._count, self._rate)
+
+    async def offered(self) -> Object:
+        """Beside those that are there, more at a steady rate."""
+        operator = self._operator or await self._start()
+        more = round(OFFERED_A_SECOND * OFFERED_S)
+        found = await self._created(operator, self._there, more, OFFERED_A_SECOND)
+        self._there += more
+        return {"a_second": OFFERED_A_SECOND, "beside": self._there - more, **found}
+
+    async def _created(self, operator: Operator, first: int, count: int, rate: float) -> Object:
         born: dict[str, float] = {}
         made: dict[str, float] = {}
         ready: dict[str, float] = {}
 
         def service(_: str, obj: Object) -> None:
-            if is_ready(obj):
+            if obj["metadata"].get("name") in born and is_ready(obj):
                 ready.setdefault(obj["metadata"]["name"], time.monotonic())
 
         def deployment(kind: str, obj: Object) -> None:
             name = (obj["metadata"].get("labels") or {}).get("ome.io/inferenceservice")
-            if kind == "ADDED" and name:
+            if kind == "ADDED" and name in born:
                 made.setdefault(name, time.monotonic())
 
         gate = asyncio.Semaphore(IN_FLIGHT)
         await asyncio.sleep(2)
         self._audit.begin()
-        idle, cpu = operator.memory(), operator.cpu()
+        idle, cpu, machine = operator.memory(), operator.cpu(), BedCpu(self._api.bed)
         async with self._watching(service, deployment):
             began = time.monotonic()
 
             async def make(number: int) -> None:
-                if self._rate:
-                    await asyncio.sleep(max(0.0, began + number / self._rate - time.monotonic()))
-                obj = objects.service(number)
+                if rate:
+                    await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+                obj = objects.service(first + number)
                 async with gate:
                     born[obj["metadata"]["name"]] = time.monotonic()
                     await self._api.call("POST", self._services, obj)
 
             async with asyncio.TaskGroup() as tasks:
-                for number in range(self._count):
+                for number in range(count):
                     tasks.create_task(make(number))
             created = time.monotonic() - began
-            await self._until(lambda: len(ready) >= self._count, operator)
-        to_ready, spent = self._audit.count(self._count), operator.cpu() - cpu
+            await self._until(lambda: len(ready) >= count, operator)
+        control_plane = machine.spent()
+        to_ready, spent = self._audit.count(count), operator.cpu() - cpu
         await asyncio.sleep(SETTLE_S)
         return {
+            "services": count,
             "created_s": round(created, 2),
             "wall_s": round(max(ready.values()) - began, 2),
             "apply_to_deployment_s": percentiles([made[n] - born[n] for n in made]),
             "apply_to_ready_s": percentiles([ready[n] - born[n] for n in ready]),
             "to_ready": to_ready,
-            "settled": self._audit.count(self._count),
-            "cpu_ms_per_service": round(spent / self._count * 1000, 1),
-            "cpu_ms_per_service_settled": round((operator.cpu() - cpu) / self._count * 1000, 1),
+            "settled": self._audit.count(count),
+            "cpu_ms_per_service": round(spent / count * 1000, 1),
+            "cpu_ms_per_service_settled": round((operator.cpu() - cpu) / count * 1000, 1),
+            "control_plane_cpu_s": control_plane,
             "memory": {
                 "idle": round(idle, 1),
                 "peak": round(operator.peak, 1),
@@ -232,12 +183,42 @@ class Measurement:
             leads = time.monotonic() - began
             await asyncio.sleep(RESTART_S)
         return {
-            **self._audit.count(self._count),
+            **self._audit.count(self._there),
             "leads_after_s": round(leads, 2),
             "cpu_s": round(operator.cpu(), 2),
             "memory": round(operator.memory(), 1),
             "services_that_lost_ready": len(lost),
             "deployments_changed": len(generations),
+        }
+
+    async def storm(self) -> Object:
+        """Nothing but noise: many changes of a few pods that change nothing for their services."""
+        operator = self._operator or await self._start()
+        pods = f"/api/v1/namespaces/{NAMESPACE}/pods"
+        found = (await self._api.call("GET", f"{pods}?limit={STORM_PODS}"))["items"]
+        gate = asyncio.Semaphore(IN_FLIGHT)
+        self._audit.begin()
+        looks, cpu, began = await operator.looks(), operator.cpu(), time.monotonic()
+
+        async def change(name: str, number: int) -> None:
+            async with gate:
+                noise = {"metadata": {"annotations": {"bench/noise": str(number)}}}
+                await self._api.call("PATCH", f"{pods}/{name}", noise)
+
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(STORM_CHANGES):
+                for pod in found:
+                    tasks.create_task(change(pod["metadata"]["name"], number))
+        wall = time.monotonic() - began
+        await asyncio.sleep(QUIET_S)
+        changes = STORM_CHANGES * len(found)
+        return {
+            **self._audit.count(changes),
+            "changes": changes,
+            "of_services": len(found),
+            "changes_a_second": round(changes / wall),
+            "looks": await operator.looks() - looks,
+            "cpu_ms_per_change": round((operator.cpu() - cpu) / changes * 1000, 2),
         }
 
     async def edit(self) -> Object:
@@ -271,17 +252,17 @@ class Measurement:
             await self._api.apply(f"{OME}/clusterservingruntimes", objects.runtime(1))
             await self._until(
                 lambda: (
-                    len(rolled) >= self._count or time.monotonic() - max(last, began) > SETTLE_S * 4
+                    len(rolled) >= self._there or time.monotonic() - max(last, began) > SETTLE_S * 4
                 ),
                 operator,
             )
         return {
-            **self._audit.count(self._count),
+            **self._audit.count(self._there),
             "wall_s": round(max(rolled.values(), default=began) - began, 2),
             "rolled": len(rolled),
             "most_at_once": most,
             "services_that_lost_ready": len(lost),
-            "cpu_ms_per_service": round((operator.cpu() - cpu) / self._count * 1000, 1),
+            "cpu_ms_per_service": round((operator.cpu() - cpu) / self._there * 1000, 1),
             "memory": round(operator.memory(), 1),
         }
 
@@ -299,9 +280,9 @@ class Measurement:
         wall = time.monotonic() - began
         await asyncio.sleep(QUIET_S)
         return {
-            **self._audit.count(self._count),
+            **self._audit.count(self._there),
             "wall_s": round(wall, 2),
-            "cpu_ms_per_service": round((operator.cpu() - cpu) / self._count * 1000, 1),
+            "cpu_ms_per_service": round((operator.cpu() - cpu) / self._there * 1000, 1),
             "memory": round(operator.memory(), 1),
         }
 

@@ -19,6 +19,7 @@ from tests.cluster import corpus
 from tests.cluster.bed import lws
 from tests.cluster.bed.build import crd_files
 from tests.cluster.bed.controlplane import ControlPlane
+from tests.cluster.tidying import tidy
 from tests.cluster.wire import Answer, Api, established, over_tls, over_unix
 from tests.tools import helm, kubectl
 
@@ -42,7 +43,7 @@ class Kubectl:
     def try_(self, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         base = [str(self.binary), "--kubeconfig", str(self.kubeconfig), "-n", self.namespace]
         return subprocess.run(
-            [*base, *args], input=stdin, capture_output=True, text=True, timeout=120
+            [*base, *args], input=stdin, capture_output=True, text=True, timeout=240
         )
 
     def run(self, *args: str, stdin: str | None = None) -> str:
@@ -50,9 +51,11 @@ class Kubectl:
         assert done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr or done.stdout}"
         return done.stdout
 
-    def apply(self, *objects: dict[str, Any]) -> str:
+    def apply(self, *objects: dict[str, Any], force: bool = False) -> str:
+        """``force`` takes fields from whoever has them."""
         listing = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        return self.run("apply", "--server-side", "-f", "-", stdin=json.dumps(listing))
+        how = ("--server-side", *(("--force-conflicts",) if force else ()))
+        return self.run("apply", *how, "-f", "-", stdin=json.dumps(listing))
 
     def get(self, *args: str) -> Any:
         return json.loads(self.run("get", *args, "-o", "json"))
@@ -70,6 +73,10 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="session")
 def cluster(bed: ControlPlane, kubectl: Path) -> Kubectl:
+    return furnished(bed, kubectl)
+
+
+def furnished(bed: ControlPlane, kubectl: Path) -> Kubectl:
     """kubectl as the administrator, with the foreign CRDs and some kwok nodes in place."""
     client = Kubectl(kubectl, bed.kubeconfig())
     furnish(bed, client)
@@ -106,6 +113,15 @@ def add_nodes(client: Kubectl, names: list[str], size: dict[str, str]) -> None:
         patch = json.dumps({"status": {"capacity": size, "allocatable": size}})
         client.run("patch", "node", name, "--subresource=status", "--type=merge", "-p", patch)
         client.wait(f"node/{name}", "condition=Ready")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tidied(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Begins before every other fixture of a module, so it ends after them."""
+    plane: ControlPlane = request.getfixturevalue("bed")
+    client = Kubectl(request.getfixturevalue("kubectl"), plane.kubeconfig())
+    yield
+    tidy(client.try_)
 
 
 @pytest.fixture

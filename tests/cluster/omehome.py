@@ -7,6 +7,9 @@ written by :meth:`Home.serve`.
 from __future__ import annotations
 
 import json
+import subprocess
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ from ome.cli.install import applying
 Object = dict[str, Any]
 ACCOUNT = "ome-controller-manager"
 AGENT = "ome-model-agent"
+CRD = "CustomResourceDefinition"
+CHART = Path(__file__).parents[2] / "charts" / "ome"
 SAMPLES = {
     "qwen3-0-6b": ("Qwen/Qwen3-0.6B.yaml", "Qwen/qwen3-0-6b-rt.yaml", "Qwen/qwen3-0-6b.yaml"),
     "smollm2-1-7b-instruct": (
@@ -52,12 +57,15 @@ def _read_by_a_node(runtime: Object) -> Object:
 class Home:
     """OME installed on the bed, but for the workloads: those are processes here."""
 
-    def __init__(self, bed: ControlPlane, admin: Kubectl, folder: Path) -> None:
+    def __init__(
+        self, bed: ControlPlane, admin: Kubectl, folder: Path, settings: Object | None = None
+    ) -> None:
         self.bed, self.admin, self.folder = bed, admin.in_namespace("ome"), folder
         self.balancer = Balancer()
         self.replicas: list[Replica] = []
         self._count = 0
-        wanted, _ = applying.chosen("ome", {})
+        self._helm: Path | None = None
+        wanted, _ = applying.chosen("ome", settings or {})
         self.objects = [
             obj
             for obj in wanted
@@ -67,21 +75,53 @@ class Home:
         self.hooks = configurations(Address("ome", url=self.balancer.url))
 
     def install(self) -> None:
-        namespaces = [o for o in self.objects if o["kind"] == "Namespace"]
-        crds = [o for o in self.objects if o["kind"] == "CustomResourceDefinition"]
-        rest = [o for o in self.objects if o not in namespaces and o not in crds]
-        self.admin.apply(*namespaces)
-        self.admin.apply(*crds)
+        """As ``ome install`` does."""
+        self._definitions()
+        self.admin.apply(*[o for o in self.objects if o["kind"] != CRD], force=True)
+        self._ready()
+
+    def install_by_helm(self, helm: Path) -> None:
+        """The committed chart, over whatever was there before; its workloads run nowhere here."""
+        self._helm = helm
+        self._release(
+            *("install", "ome", str(CHART), "--create-namespace"),
+            *("--take-ownership", "--force-conflicts"),
+            *("--set", "operator.replicas=0", "--set", "agent.nodeSelector.no=where"),
+        )
+        self._definitions()  # those that were there before stay as they are, says the chart
+        for hook in configurations(Address("ome")):
+            self.admin.run("delete", hook["kind"], hook["metadata"]["name"])
+        self._ready()
+
+    def _release(self, *arguments: str) -> None:
+        where = ("--namespace", "ome", "--kubeconfig", str(self.bed.kubeconfig()))
+        command = [str(self._helm), *arguments, *where]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stderr or done.stdout
+
+    def _definitions(self) -> None:
+        crds = [o for o in self.objects if o["kind"] == CRD]
+        self.admin.apply(*crds, force=True)
         for crd in crds:
             self.admin.wait(f"crd/{crd['metadata']['name']}", "condition=Established")
-        self.admin.apply(*rest)
-        self.admin.apply(*self.hooks)
+
+    def _ready(self) -> None:
+        if self.hooks:
+            self.admin.apply(*self.hooks, force=True)
         token = self.admin.run("create", "token", ACCOUNT, "--duration", "2h").strip()
         self.config = kubeconfig(self.bed, token, self.folder / "operator.kubeconfig")
+        self.token = token
 
-    def start(self, *more: str) -> Replica:
+    def start(
+        self, *more: str, config: Path | None = None, program: Sequence[str] = ("-m", "ome.cli")
+    ) -> Replica:
+        """``config`` and ``program`` for one that goes another way, or is not quite the usual."""
         self._count += 1
-        replica = Replica(self.folder, f"replica-{self._count}", self.config, self.balancer, *more)
+        name = f"replica-{self._count}"
+        balancer = self.balancer if self.hooks else None
+        replica = Replica(
+            self.folder, name, config or self.config, balancer, *more, program=program
+        )
         self.replicas.append(replica)
         self.balancer.backends.append(replica.webhook_port)
         return replica
@@ -98,6 +138,8 @@ class Home:
             self.end(replica)
         for hook in self.hooks:
             self.admin.run("delete", hook["kind"], hook["metadata"]["name"], "--ignore-not-found")
+        if self._helm is not None:
+            self._release("uninstall", "ome")
         self.balancer.close()
 
     def serve(self, name: str) -> Kubectl:
@@ -158,17 +200,20 @@ class Home:
 
 
 def quiet(home: Home) -> None:
-    """Waits until the operator has written nothing for two renewals of its Lease."""
+    """Waits until the operator has written nothing for two renewals of its Lease, and two seconds:
+    Leases of tests may be short."""
 
     def renewed() -> str:
         lease = home.admin.get("lease", "ome-controller-manager-leader-lock")
         return str(lease["spec"]["renewTime"])
 
     for _ in range(10):
-        count = len(writes(audited(home.bed, ACCOUNT)))
-        for _ in range(3):
+        count, began = len(writes(audited(home.bed, ACCOUNT))), time.monotonic()
+        renewals = 0
+        while renewals < 3 or time.monotonic() < began + 2:
             last = renewed()
             until("the Lease is renewed", lambda last=last: renewed() != last)  # type: ignore[misc]
+            renewals += 1
         if len(writes(audited(home.bed, ACCOUNT))) == count:
             return
     raise AssertionError("the operator does not come to rest")

@@ -18,7 +18,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,9 @@ def until(what: str, test: Callable[[], Any], seconds: float = SECONDS) -> Any:
         time.sleep(0.05)
 
 
-def kubeconfig(bed: ControlPlane, token: str, path: Path) -> Path:
-    """For whoever has the token, and for nobody else."""
-    cluster = {"server": bed.url, "insecure-skip-tls-verify": True}
+def kubeconfig(bed: ControlPlane, token: str, path: Path, server: str = "") -> Path:
+    """For whoever has the token, and for nobody else. ``server`` is a way that is not direct."""
+    cluster = {"server": server or bed.url, "insecure-skip-tls-verify": True}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -115,8 +115,10 @@ class Replica:
         balancer: Balancer | None,
         *more: str,
         namespace: str = "ome",
+        program: Sequence[str] = ("-m", "ome.cli"),
     ) -> None:
-        """Without a balancer it takes its webhooks for those of a Service, as in a pod."""
+        """Without a balancer it takes its webhooks for those of a Service, as in a pod. ``program``
+        is what Python runs, where that is not the command itself."""
         self.name = name
         self._log = folder / f"{name}.log"
         arguments = ["operator", "--kubeconfig", str(config), "--namespace", namespace]
@@ -124,10 +126,11 @@ class Replica:
         arguments += ["--lease-seconds", str(LEASE_SECONDS), "--drain-seconds", "1"]
         if balancer is not None:
             arguments += ["--webhook-url", balancer.url]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        path = os.pathsep.join(p for p in sys.path if p)
+        environment = {**os.environ, "PYTHONPATH": path, "OME_IMAGE": "ome:test"}  # as in a pod
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ome.cli", *arguments, *more],
+                [sys.executable, *program, *arguments, *more],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -15,7 +15,7 @@ from tests.cluster.conftest import Kubectl
 from tests.cluster.omehome import Home
 from tests.fakes.objects import service
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 NAME = "qwen3-0-6b"
 THERE = ("-n", NAME)
 Answer = subprocess.CompletedProcess[str]
@@ -81,6 +81,30 @@ def test_a_plan_against_the_cluster_says_that_nothing_would_change(ome: Ome) -> 
     planned = ome("plan", NAME, *THERE)
     assert planned.returncode == 0, planned.stderr
     assert NAME in planned.stdout
+    compared = ome("plan", NAME, "-o", "diff", *THERE)
+    assert compared.returncode == 0, compared.stderr
+    assert "nothing changes in its objects" in compared.stdout
+
+
+def test_a_plan_of_a_change_names_what_restarts_and_what_does_not(ome: Ome, tmp_path: Path) -> None:
+    (live,) = json.loads(ome("get", "isvc", "-o", "json", *THERE).stdout)["items"]
+    metadata = {"name": NAME, "namespace": NAME}
+    path = tmp_path / "changed.json"
+
+    def planned(**engine: object) -> str:
+        changed = {**live["spec"], "engine": {**live["spec"]["engine"], **engine}}
+        body = {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata}
+        path.write_text(json.dumps({**body, "spec": changed}))
+        found = ome("plan", "-f", str(path), *THERE)
+        assert found.returncode == 0, found.stderr
+        return found.stdout
+
+    assert f"Deployment {NAME}-engine: RESTARTS its pods" in planned(labels={"team": "a"})
+    scaled = planned(maxReplicas=7)
+    assert f"HorizontalPodAutoscaler {NAME}-engine: no pod restarts" in scaled
+    assert "RESTARTS" not in scaled
+    (after,) = json.loads(ome("get", "isvc", "-o", "json", *THERE).stdout)["items"]
+    assert after["spec"] == live["spec"]
 
 
 def test_the_doctor_finds_operator_webhooks_and_configuration_well(ome: Ome) -> None:

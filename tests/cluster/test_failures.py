@@ -39,7 +39,7 @@ from ome.apimachinery.objects import Object, Resource, condition
 from ome.controllers import Operator
 from ome.kube import Client, connect
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions",
                        "CustomResourceDefinition", namespaced=False)  # fmt: skip
@@ -211,13 +211,17 @@ class Site:
         )
 
     async def pass_deadline(self, deployment: str) -> None:
-        """Writes what the Deployment controller will find ten minutes later, and keep."""
+        """Writes what the Deployment controller will find ten minutes later, and keep: it has seen
+        the pod, and nothing more comes that it would take for progress."""
 
         async def progressing() -> Object | None:
             live = await self.client.get(r.DEPLOYMENTS, deployment, self.namespace)
-            return live if condition(live, "Progressing") else None
+            status = live.get("status") or {}
+            pods = [(pod.get("status") or {}).get("podIP") for pod in await self.pods()]
+            seen = status.get("updatedReplicas") == len(pods) == 1 and all(pods)
+            return live if seen and condition(live, "Progressing") else None
 
-        live = await until(f"{deployment} is looked at", progressing)
+        live = await until(f"{deployment} and its pod are there", progressing)
         late = {"status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"}
         conditions = [
             {**entry, **late} if entry["type"] == "Progressing" else entry

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "ome"
 OPERATOR = "deployment/ome-controller-manager"
 Object = dict[str, Any]
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 class Tools:

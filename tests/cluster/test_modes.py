@@ -1,8 +1,9 @@
 """Every mode on a real control plane: real CRDs, the real LeaderWorkerSet controller, our operator.
 
-Where no controller of a kind runs, the test writes the status that it would. After each mode has
-become Ready the operator starts anew: if what the server made of our objects differed from what we
-want in anything that matters, it would write, and the test would see it.
+What other projects' controllers would do, small ones of :mod:`tests.cluster.players` do. Each mode
+goes from apply to Ready, through a restart of the operator and an update, to its deletion: if what
+the server made of our objects differed from what we want in anything that matters, the operator
+that starts anew would write, and the test would see it. Then one service goes through all modes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pytest
 import pytest_asyncio
 from tests.cluster.bed.controlplane import ControlPlane
 from tests.cluster.conftest import Kubectl
+from tests.cluster.players import images, playing
 from tests.cluster.wire import Answer
 from tests.fakes.objects import model, runtime, service
 from tests.unit.rendering.modes import GATEWAYS, gpu_runtime
@@ -28,17 +30,16 @@ from ome.api import names
 from ome.api import resources as o
 from ome.apimachinery import resources as r
 from ome.apimachinery.errors import NotFound
-from ome.apimachinery.objects import Object, Resource, condition
+from ome.apimachinery.objects import Object, Resource, condition, is_deleting
 from ome.controllers import Operator
-from ome.kube import Client, connect
+from ome.controllers.plan import MANAGED
+from ome.kube import Client, Informer, connect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DISABLED = {"disableIngressCreation": True, "ingressDomain": "svc.cluster.local"}
-TRUE = [
-    {"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    for kind in ("Ready", "RoutesReady", "ConfigurationsReady")
-]
+OURS = "ome.io/inferenceservice=chat"
+Child = tuple[str, str]
 
 
 async def until(what: str, check: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
@@ -110,15 +111,6 @@ class Place:
         found: Object = await until(f"{resource.kind} {name}", lambda: self.get(resource, name))
         return found
 
-    async def told(self, what: str, waiting: Awaitable[Any]) -> None:
-        """With what the service says where the waiting is in vain."""
-        try:
-            await waiting
-        except BaseException:
-            live = await self.get(o.INFERENCE_SERVICES, "chat")
-            print(what, json.dumps(live.get("status")))
-            raise
-
     async def gone(self, resource: Resource, name: str) -> None:
         async def check() -> bool:
             try:
@@ -130,9 +122,14 @@ class Place:
         await until(f"{resource.kind} {name} is gone", check)
 
     async def until_ready(self, reason: str = "Serving") -> Object:
+        """Of the newest generation."""
+
         async def check() -> Object | None:
             live = await self.get(o.INFERENCE_SERVICES, "chat")
             ready = condition(live, "Ready") or {}
+            newest = (live.get("status") or {}).get("observedGeneration")
+            if newest != live["metadata"]["generation"]:
+                return None
             if ready.get("status") == "True" and ready.get("reason") == reason:
                 return live
             return None
@@ -145,17 +142,25 @@ class Place:
             raise
         return found
 
-    async def set_status(self, resource: Resource, name: str, status: Object) -> None:
-        live = await self.exists(resource, name)
-        if resource in (x.KNATIVE_SERVICES,):
-            status = {"observedGeneration": live["metadata"]["generation"], **status}
-        await self.client.patch(
-            resource,
-            name,
-            {"status": status},
-            namespace=self.namespace,
-            subresource="status",
-        )
+    async def children(self) -> set[Child]:
+        """All that the operator made of the service; not what its children's controllers made."""
+        found = set()
+        for resource in MANAGED:
+            listed = await self.client.list(resource, self.namespace, label_selector=OURS)
+            found |= {(str(resource), item["metadata"]["name"]) for item in listed.items}
+        return found
+
+    async def until_gone(self) -> None:
+        async def check() -> bool:
+            left: Any = await self.children()
+            left |= {p["metadata"]["name"] for p in await self.pods()}
+            return not left
+
+        await until("nothing is left", check, 90)
+
+    async def pods(self) -> list[Object]:
+        listed = await self.client.list(r.PODS, self.namespace)
+        return [pod for pod in listed.items if not is_deleting(pod)]
 
     async def versions(self, kinds: tuple[Resource, ...]) -> dict[str, str]:
         found = {}
@@ -192,7 +197,8 @@ async def place(
             await client.patch(r.NODES, node, {"metadata": {"labels": {label: "Ready"}}})
         try:
             await made.start()
-            yield made
+            async with playing(client, ns.namespace):
+                yield made
         finally:
             with contextlib.suppress(NotFound):
                 await client.delete(o.INFERENCE_SERVICES, "chat", ns.namespace)
@@ -201,115 +207,129 @@ async def place(
             await client.delete(r.CONFIG_MAPS, "inferenceservice-config", "ome")
 
 
-async def test_groups_of_pods_with_their_real_controller(place: Place) -> None:
-    one = {"minReplicas": 1}
-    await place.apply(gpu_runtime(2), service(runtime={"name": "groups"}, engine=one))
-    await place.until_ready()
-    pods = (await place.client.list(r.PODS, place.namespace)).items
-    assert {pod["metadata"]["name"] for pod in pods} == {
-        "lws-chat-engine-0",
-        "lws-chat-engine-0-1",
+EXAMPLE = {"ingressDomain": "example.com", "domainTemplate": "{{ .Name }}.{{ .IngressDomain }}"}
+RT, GROUPS = {"name": "rt"}, {"name": "groups"}
+"""Named, not chosen: the cluster has what other tests' files left, too."""
+NEW = {"runner": {"name": "ome-container", "image": "engine:2"}}
+NEW_GROUP = {"leader": NEW, "worker": NEW}
+RAY = {"annotations": {"ome.io/deploymentMode": "MultiNodeRayVLLM"}}
+VIRTUAL = {"ome.io/deploymentMode": "VirtualDeployment"}
+
+
+def parts() -> Object:
+    """A runtime whose engine is a group of pods, whose decoder is not, with a router."""
+    made = gpu_runtime(2)
+    made["metadata"]["name"] = "parts"
+    made["spec"]["decoderConfig"] = runtime()["spec"]["engineConfig"]
+    made["spec"]["routerConfig"] = {
+        "runner": {"name": "router", "image": "router:1", "ports": [{"containerPort": 8080}]}
     }
-    heads = [p for p in pods if p["metadata"]["labels"].get("ray.io/node-type") == "head"]
-    assert [pod["metadata"]["name"] for pod in heads] == ["lws-chat-engine-0"]
-    assert heads[0]["metadata"]["labels"][x.L_LWS_WORKER_INDEX] == "0"
-    # An update rolls the group and ends.
-    changed = {"runner": {"name": "ome-container", "image": "engine:2"}}
-    new = {**one, "leader": changed, "worker": changed}
-    await place.apply(service(runtime={"name": "groups"}, engine=new))
+    return made
 
-    async def rolled() -> bool:
-        live = (await place.client.list(r.PODS, place.namespace)).items
-        images = {c["image"] for pod in live for c in pod["spec"]["containers"]}
-        return images == {"engine:2"} and len(live) == 2
 
-    await until("the group is replaced", rolled, 120)
-    await place.until_ready()
-    # Then another mode: the group serves until the Deployment does.
-    await place.apply(runtime(), service(runtime={"name": "rt"}, engine=one))
-    await place.gone(x.LEADER_WORKER_SETS, "lws-chat-engine")
-    await place.until_ready()
-    selector = (await place.get(r.SERVICES, "chat-engine"))["spec"]["selector"]
-    assert selector == {"app": "chat-engine"}
+def annotated(subject: Object, annotations: Object) -> Object:
+    subject["metadata"]["annotations"] = annotations
+    return subject
 
 
 @dataclass(frozen=True)
 class Case:
-    """``statuses`` are what controllers that don't run here would write."""
+    """``updated`` is the service after an update that reaches the pods of ``workloads``."""
 
     service: Object
-    children: tuple[tuple[Resource, str], ...]
-    statuses: tuple[tuple[Resource, str, Object], ...] = ()
+    updated: Object
+    workloads: tuple[tuple[Resource, str], ...]
+    others: tuple[tuple[Resource, str], ...] = ()
+    """Further children that have to be there."""
     ingress: Object = field(default_factory=lambda: DISABLED)
     runtime: Object = field(default_factory=runtime)
     url: str = ""
     conditions: tuple[str, ...] = ()
+    reason: str = "Serving"
 
 
-ACCEPTED = {
-    "parents": [
-        {
-            "parentRef": {"name": "gw", "namespace": "infra"},
-            "controllerName": "test/gateway",
-            "conditions": [
-                {
-                    "type": "Accepted",
-                    "status": "True",
-                    "reason": "Accepted",
-                    "message": "",
-                    "lastTransitionTime": "2026-01-01T00:00:00Z",
-                }
-            ],
-        }
-    ]
-}
-KNATIVE_UP = {
-    "url": "http://chat-engine.demo.example.com",
-    "latestCreatedRevisionName": "chat-engine-00001",
-    "latestReadyRevisionName": "chat-engine-00001",
-    "traffic": [{"revisionName": "chat-engine-00001", "percent": 100, "latestRevision": True}],
-    "conditions": TRUE,
-}
-EXAMPLE = {"ingressDomain": "example.com", "domainTemplate": "{{ .Name }}.{{ .IngressDomain }}"}
-RT = {"name": "rt"}
-"""Named, not chosen: the cluster has what other tests' files left, too."""
+def _engine(change: Object, **spec: Any) -> tuple[Object, Object]:
+    """The service, and the same with a changed engine."""
+    engine = spec.pop("engine", {"minReplicas": 1})
+    return service(engine=engine, **spec), service(engine={**engine, **change}, **spec)
+
+
 CASES = {
+    "deployment": Case(
+        *_engine(NEW, runtime=RT),
+        ((r.DEPLOYMENTS, "chat-engine"),),
+        (
+            (r.SERVICES, "chat-engine"),
+            (r.SERVICES, "chat"),
+            (r.HORIZONTAL_POD_AUTOSCALERS, "chat-engine"),
+            (r.POD_DISRUPTION_BUDGETS, "chat-engine"),
+        ),
+    ),
     "keda": Case(
-        service(runtime=RT, kedaConfig={"enableKeda": True, "authenticationRef": {"name": "p"}}),
+        *_engine(
+            NEW, runtime=RT, kedaConfig={"enableKeda": True, "authenticationRef": {"name": "p"}}
+        ),
+        ((r.DEPLOYMENTS, "chat-engine"),),
         ((x.SCALED_OBJECTS, "scaledobject-chat-engine"),),
     ),
+    "groups": Case(
+        *_engine(NEW_GROUP, runtime=GROUPS),
+        ((x.LEADER_WORKER_SETS, "lws-chat-engine"),),
+        ((r.SERVICES, "chat-engine"),),
+        runtime=gpu_runtime(2),
+    ),
+    "disaggregated": Case(
+        *_engine(NEW_GROUP, runtime={"name": "parts"}, decoder={"minReplicas": 2}, router={}),
+        ((x.LEADER_WORKER_SETS, "lws-chat-engine"),),
+        (
+            (r.DEPLOYMENTS, "chat-decoder"),
+            (r.DEPLOYMENTS, "chat-router"),
+            (r.SERVICE_ACCOUNTS, "chat-router"),
+            (r.ROLES, "chat-router"),
+            (r.ROLE_BINDINGS, "chat-router"),
+            (r.SERVICES, "chat-decoder"),
+            (r.SERVICES, "chat-router"),
+        ),
+        runtime=parts(),
+        conditions=("EngineReady", "DecoderReady", "RouterReady"),
+    ),
     "serverless": Case(
-        service(
+        *_engine(
+            NEW,
             model="on-claim",
             runtime=RT,
             engine={"minReplicas": 0, "maxReplicas": 2, "timeoutSeconds": 30},
         ),
-        ((x.KNATIVE_SERVICES, "chat-engine"), (x.VIRTUAL_SERVICES, "chat"), (r.SERVICES, "chat")),
-        ((x.KNATIVE_SERVICES, "chat-engine", KNATIVE_UP),),
+        ((x.KNATIVE_SERVICES, "chat-engine"),),
+        ((x.VIRTUAL_SERVICES, "chat"), (r.SERVICES, "chat")),
         {**GATEWAYS, **EXAMPLE},
-        url="http://chat.demo.example.com",
+        url="http://chat.{namespace}.example.com",
         conditions=("RoutesReady", "LatestDeploymentReady"),
     ),
     "ray": Case(
-        service(
-            runtime={"name": "groups"},
-            engine={"annotations": {"ome.io/deploymentMode": "MultiNodeRayVLLM"}},
-        ),
-        ((x.RAY_CLUSTERS, "chat-engine-0"), (r.DEPLOYMENTS, "chat-engine-0-mnp")),
-        ((x.RAY_CLUSTERS, "chat-engine-0", {"state": "ready"}),),
+        *_engine(NEW_GROUP, runtime=GROUPS, engine={**RAY, "minReplicas": 2}),
+        ((x.RAY_CLUSTERS, "chat-engine-0"), (x.RAY_CLUSTERS, "chat-engine-1")),
+        ((r.DEPLOYMENTS, "chat-engine-0-mnp"), (r.DEPLOYMENTS, "chat-engine-1-mnp")),
         runtime=gpu_runtime(2),
     ),
+    "virtual": Case(
+        annotated(service(), VIRTUAL),
+        annotated(service(engine=NEW), VIRTUAL),
+        (),
+        url="http://chat.{namespace}.svc.cluster.local",
+        reason="VirtualDeployment",
+    ),
     "ingress": Case(
-        service(runtime=RT),
+        *_engine(NEW, runtime=RT),
+        ((r.DEPLOYMENTS, "chat-engine"),),
         ((r.INGRESSES, "chat"),),
-        ((r.INGRESSES, "chat", {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}),),
         EXAMPLE,
         url="http://chat.example.com",
     ),
     "gateway": Case(
-        service(runtime=RT, engine={"timeoutSeconds": 30}),
+        *_engine(NEW, runtime=RT, engine={"timeoutSeconds": 30}),
+        ((r.DEPLOYMENTS, "chat-engine"),),
         ((x.HTTP_ROUTES, "chat"), (x.HTTP_ROUTES, "chat-engine"), (x.HTTP_ROUTES, "chat-path")),
-        tuple((x.HTTP_ROUTES, name, ACCEPTED) for name in ("chat", "chat-engine", "chat-path")),
         {
             **EXAMPLE,
             "enableGatewayAPI": True,
@@ -322,28 +342,175 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_a_mode_from_apply_to_ready_to_nothing(place: Place, name: str) -> None:
+async def test_a_mode_from_apply_over_ready_and_an_update_to_nothing(
+    place: Place, name: str
+) -> None:
     case = CASES[name]
     await place.configure(case.ingress)
     await place.apply(case.runtime, case.service)
-    for resource, child, status in case.statuses:
-        await place.told(child, place.set_status(resource, child, status))
-    ready = await place.until_ready()
-    for resource, child in case.children:
+    ready = await place.until_ready(case.reason)
+    for resource, child in (*case.workloads, *case.others):
         await place.exists(resource, child)
     if case.url:
-        assert ready["status"]["url"] == case.url
+        assert ready["status"]["url"] == case.url.format(namespace=place.namespace)
     for kind in case.conditions:
         assert (condition(ready, kind) or {})["status"] == "True"
-    kinds = tuple({resource for resource, _ in case.children})
+    # Whoever starts anew finds nothing to do.
+    kinds = tuple({resource for resource, _ in (*case.workloads, *case.others)})
     await place.stop()
     before = await place.quiet(kinds)
     await place.start()
-    await place.until_ready()
+    await place.until_ready(case.reason)
     assert await place.quiet(kinds) == before
+    # An update reaches the pods, and ends.
+    await place.apply(case.updated)
+
+    async def updated() -> bool:
+        found = [images((await place.get(*workload))["spec"]) for workload in case.workloads]
+        return all(one == {"engine:2"} for one in found)
+
+    await until("the workloads have the new image", updated)
+    await place.until_ready(case.reason)
+    living = {pod["metadata"]["name"]: images(pod["spec"]) for pod in await place.pods()}
+    assert not [pod for pod, used in living.items() if "engine:1" in used and "engine" in pod]
+    # And away again, with all that was made.
     await place.client.delete(o.INFERENCE_SERVICES, "chat", place.namespace)
-    for resource, child in case.children:
-        await place.gone(resource, child)
+    await place.until_gone()
+
+
+async def test_groups_of_pods_with_their_real_controller(place: Place) -> None:
+    one = {"minReplicas": 1}
+    await place.apply(gpu_runtime(2), service(runtime=GROUPS, engine=one))
+    await place.until_ready()
+    pods = await place.pods()
+    assert {pod["metadata"]["name"] for pod in pods} == {
+        "lws-chat-engine-0",
+        "lws-chat-engine-0-1",
+    }
+    heads = [p for p in pods if p["metadata"]["labels"].get("ray.io/node-type") == "head"]
+    assert [pod["metadata"]["name"] for pod in heads] == ["lws-chat-engine-0"]
+    assert heads[0]["metadata"]["labels"][x.L_LWS_WORKER_INDEX] == "0"
+    # A member that is not ready takes the group's readiness, and with it the service's.
+    await place.apply(service(runtime=GROUPS, engine={"minReplicas": 2}))
+
+    async def both() -> bool:
+        return len(await place.pods()) == 4
+
+    await until("a second group is there", both)
+    ready = await place.until_ready()
+    assert "2 of 2 engine groups" in (condition(ready, "EngineReady") or {})["message"]
+    # Then another mode: the group serves until the Deployment does.
+    await place.apply(runtime(), service(runtime=RT, engine=one))
+    await place.gone(x.LEADER_WORKER_SETS, "lws-chat-engine")
+    await place.until_ready()
+    selector = (await place.get(r.SERVICES, "chat-engine"))["spec"]["selector"]
+    assert selector == {"app": "chat-engine"}
+
+
+WORKLOADS = (r.DEPLOYMENTS, x.LEADER_WORKER_SETS, x.KNATIVE_SERVICES, x.RAY_CLUSTERS)
+CLAIM = {"model": "on-claim"}
+ONE = {"minReplicas": 1}
+STEPS: tuple[tuple[str, Object, set[Child]], ...] = (
+    ("deployment", service(**CLAIM, runtime=RT, engine=ONE), {("deployments.apps", "chat-engine")}),
+    (
+        "groups",
+        service(**CLAIM, runtime=GROUPS, engine=ONE),
+        {("leaderworkersets.leaderworkerset.x-k8s.io", "lws-chat-engine")},
+    ),
+    (
+        "ray",
+        service(**CLAIM, runtime=GROUPS, engine={**ONE, **RAY}),
+        {("rayclusters.ray.io", "chat-engine-0"), ("deployments.apps", "chat-engine-0-mnp")},
+    ),
+    (
+        "disaggregated",
+        service(**CLAIM, runtime={"name": "parts"}, engine=ONE, decoder=ONE, router=ONE),
+        {
+            ("leaderworkersets.leaderworkerset.x-k8s.io", "lws-chat-engine"),
+            ("deployments.apps", "chat-decoder"),
+            ("deployments.apps", "chat-router"),
+        },
+    ),
+    (
+        "serverless",
+        service(**CLAIM, runtime=RT, engine={"minReplicas": 0}),
+        {("services.serving.knative.dev", "chat-engine")},
+    ),
+    ("deployment", service(**CLAIM, runtime=RT, engine=ONE), {("deployments.apps", "chat-engine")}),
+    ("virtual", annotated(service(**CLAIM, runtime=RT, engine=ONE), VIRTUAL), set()),
+    (
+        "groups",
+        annotated(service(**CLAIM, runtime=GROUPS, engine=ONE), {}),
+        {("leaderworkersets.leaderworkerset.x-k8s.io", "lws-chat-engine")},
+    ),
+)
+"""Each with the workloads that are left when it has become Ready."""
+A_NAME_TO_HAND_OVER = {("disaggregated", "serverless"), ("serverless", "deployment")}
+"""Knative wants the name of the component's Service for itself, so there is a gap."""
+
+
+async def test_one_service_goes_through_all_modes_and_serves_all_the_way(place: Place) -> None:
+    heard: list[Object] = []
+    hearing = Informer(place.client, o.INFERENCE_SERVICES, place.namespace)
+    hearing.add_handler(lambda _event, _old, new: heard.append(new.object()) if new else None)
+    task = asyncio.create_task(hearing.run())
+    await place.apply(runtime(), gpu_runtime(2), parts())
+    last = ""
+    try:
+        for name, wanted, workloads in STEPS:
+            heard.clear()
+            await place.apply(wanted)
+            await place.until_ready("VirtualDeployment" if name == "virtual" else "Serving")
+
+            async def settled(expected: set[Child] = workloads) -> bool:
+                kinds = {str(kind) for kind in WORKLOADS}
+                return {one for one in await place.children() if one[0] in kinds} == expected
+
+            await until(f"only what {name} needs is left", settled)
+            await place.until_ready("VirtualDeployment" if name == "virtual" else "Serving")
+            told = [condition(one, "Ready") or {} for one in heard]
+            dips = [f"{one['reason']}: {one['message']}" for one in told if one["status"] != "True"]
+            if last not in ("", "virtual") and (last, name) not in A_NAME_TO_HAND_OVER:
+                assert not dips, f"from {last} to {name}: {dips}"
+            last = name
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await place.client.delete(o.INFERENCE_SERVICES, "chat", place.namespace)
+    await place.until_gone()
+
+
+async def test_knative_revisions_share_the_traffic_and_are_promoted(place: Place) -> None:
+    def version(image: str, **engine: Any) -> Object:
+        runner = {"name": "ome-container", "image": image}
+        return service(
+            model="on-claim", runtime=RT, engine={"minReplicas": 0, "runner": runner, **engine}
+        )
+
+    async def shares(expected: list[tuple[str, int]]) -> None:
+        async def check() -> Object | None:
+            engine = (await place.get(o.INFERENCE_SERVICES, "chat"))["status"]["components"][
+                "engine"
+            ]
+            found = [(one["revisionName"], one["percent"]) for one in engine.get("traffic") or ()]
+            return engine if found == expected else None
+
+        await until(f"the traffic is {expected}", check)
+
+    first, second, third = (f"chat-engine-0000{number}" for number in (1, 2, 3))
+    await place.apply(runtime(), version("engine:1"))
+    await place.until_ready()
+    await shares([(first, 100)])
+    await place.apply(version("engine:2", canaryTrafficPercent=20))
+    await shares([(second, 20), (first, 80)])
+    await place.apply(version("engine:2"))
+    await shares([(second, 100)])
+    await place.until_ready()
+    await place.apply(version("engine:3", canaryTrafficPercent=30))
+    await shares([(third, 30), (second, 70)])
+    ready = await place.until_ready()
+    engine = ready["status"]["components"]["engine"]
+    assert (engine["latestRolledoutRevision"], engine["latestCreatedRevision"]) == (second, third)
 
 
 async def test_kubectl_scales_a_service_and_sees_what_it_has(place: Place, ns: Kubectl) -> None:

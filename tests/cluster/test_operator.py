@@ -1,10 +1,12 @@
-"""`ome operator` on a real control plane, with exactly the rights that the chart gives it."""
+"""`ome operator` on a real control plane, with exactly the rights that the chart gives it: helm
+installs the chart, and operators run as its service account."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,16 +16,16 @@ from tests.cluster.omehome import ACCOUNT, SAMPLES, Home, quiet
 from tests.cluster.replicas import LEASE_SECONDS, Replica, audited, until, writes
 
 Object = dict[str, Any]
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
 def home(
-    bed: ControlPlane, cluster: Kubectl, tmp_path_factory: pytest.TempPathFactory
+    bed: ControlPlane, cluster: Kubectl, helm: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Home]:
     home = Home(bed, cluster, tmp_path_factory.mktemp("operator"))
     try:
-        home.install()
+        home.install_by_helm(helm)
         yield home
     finally:
         home.close()
@@ -74,7 +76,7 @@ MOVING = (
     ("ome_reconcile_duration_seconds_count", 'controller="inferenceservice"'),
     ("ome_queue_latency_seconds_count", 'controller="inferenceservice"'),
     ("ome_queue_latency_seconds_sum", 'controller="inferenceservice"'),
-    ("ome_api_requests_total", 'code="201",resource="deployments.apps",verb="apply"'),
+    ("ome_api_requests_total", 'code="201",resource="deployments.apps",verb="create"'),
     ("ome_api_requests_total", 'code="200",resource="inferenceservices.ome.io",verb="update"'),
     ("ome_cache_objects", 'resource="inferenceservices.ome.io"'),
 )
@@ -87,18 +89,20 @@ def test_everything_is_measured_and_moves(home: Home, replica: Replica) -> None:
     second = json.loads(there.run("get", "inferenceservice", "qwen3-0-6b", "-o", "json"))
     second["metadata"] = {"name": "measured", "namespace": "qwen3-0-6b"}
     there.apply({key: value for key, value in second.items() if key != "status"})
-    there.wait("inferenceservice/measured", "condition=Ready", 60)
-    for name in names:
-        assert replica.metric(name) > before[name], name
-    text = replica.get("/metrics")[1]
-    for series in (
-        'ome_queue_depth{controller="inferenceservice",state="ready"}',
-        'ome_queue_depth{controller="inferenceservice",state="working"}',
-        'ome_watch_starts_total{resource="pods"}',
-        "process_resident_memory_bytes",
-    ):
-        assert series in text, series
-    there.run("delete", "inferenceservice", "measured")
+    try:
+        there.wait("inferenceservice/measured", "condition=Ready", 60)
+        for name in names:
+            assert replica.metric(name) > before[name], name
+        text = replica.get("/metrics")[1]
+        for series in (
+            'ome_queue_depth{controller="inferenceservice",state="ready"}',
+            'ome_queue_depth{controller="inferenceservice",state="working"}',
+            'ome_watch_starts_total{resource="pods"}',
+            "process_resident_memory_bytes",
+        ):
+            assert series in text, series
+    finally:
+        there.run("delete", "inferenceservice", "measured")
     # What is logged about an object says which.
     about = [line for line in replica.lines() if line.get("object") == "qwen3-0-6b/measured"]
     assert about and {line["controller"] for line in about} == {"inferenceservice"}
@@ -190,6 +194,20 @@ def test_a_crd_that_goes_and_comes_back_is_waited_for(home: Home, replica: Repli
     until("it is read again", lambda: replica.metric(series) == 1)
 
 
+def test_another_project_that_goes_and_comes_back_is_noticed(home: Home, replica: Replica) -> None:
+    name = "scaledobjects.keda.sh"
+    crd = home.admin.get("crd", name)
+    crd["metadata"] = {"name": name, "annotations": crd["metadata"]["annotations"]}
+    del crd["status"]
+    series = f'ome_cache_synced{{resource="{name}"}}'
+    assert replica.metric(series) == 1
+    home.admin.run("delete", "crd", name)
+    until("it is let go of", lambda: replica.said("removed kinds: ") and not replica.metric(series))
+    assert replica.get("/readyz")[0] == 200
+    home.admin.apply(crd)
+    until("it is watched again", lambda: replica.metric(series) == 1)
+
+
 def _applied(admin: Kubectl, obj: Object) -> bool:
     return admin.try_("apply", "-f", "-", stdin=json.dumps(obj)).returncode == 0
 
@@ -201,18 +219,21 @@ def test_a_missing_right_is_named_with_the_rule_to_add(home: Home, replica: Repl
         for o in home.objects
         if o["kind"] == "ClusterRole" and o["metadata"]["name"] == "ome-manager-role"
     )
-    less = {**role, "rules": [r for r in role["rules"] if r["resources"] != ["nodes"]]}
-    home.admin.apply(less)
+    taken = (["nodes"], ["scaledobjects"])
+    less = {**role, "rules": [r for r in role["rules"] if r["resources"] not in taken]}
+    home.admin.apply(less, force=True)
     second = home.start()
     try:
         rule = '{apiGroups: [""], resources: ["nodes"], verbs: ["list"]}'
         until("it says so", lambda: rule in second.get("/readyz")[1])
+        other = '{apiGroups: ["keda.sh"], resources: ["scaledobjects"], verbs: ["list"]}'
+        until("kinds that a cluster may lack too", lambda: other in second.get("/readyz")[1])
         until("it logs so", lambda: second.said(rule))
         assert not second.leads
-        home.admin.apply(role, *bindings)
+        home.admin.apply(role, *bindings, force=True)
         second.until_ready()
     finally:
-        home.admin.apply(role, *bindings)
+        home.admin.apply(role, *bindings, force=True)
         home.end(second)
 
 

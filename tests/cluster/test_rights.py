@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import json
 import os
 import sys
@@ -25,25 +26,33 @@ from tests.cluster.replicas import Replica, audited, kubeconfig, until
 from tests.cluster.test_modes import CASES, DISABLED, RT, Place
 from tests.fakes.hub import FakeHub, Repository
 from tests.fakes.objects import model, runtime, service
+from tests.standalone.test_benchmarks import benchmark
 
 from ome.admission.certificates import SECRET_NAME
+from ome.agent.peers.turns import lease_name
 from ome.api import constants as c
+from ome.api import external as x
 from ome.api import resources as o
+from ome.api.names import model_config_map_key
 from ome.apimachinery import resources as r
+from ome.apimachinery.objects import Resource, labels_of
+from ome.benchmark.job import A_SUSPEND
 from ome.cli.install import rbac
 from ome.kube import Client, connect
 
 Object = dict[str, Any]
-pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest.fixture(scope="module")
 def home(
     bed: ControlPlane, cluster: Kubectl, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Home]:
-    home = Home(bed, cluster, tmp_path_factory.mktemp("rights"))
+    """With everything that can be switched on, but for what other settings stand for."""
+    home = Home(bed, cluster, tmp_path_factory.mktemp("rights"), {"catalog.enabled": True})
     try:
         home.install()
+        home.start("--catalog", "true", "--catalog-models", '["bge-m3"]')
         home.replica()
         yield home
     finally:
@@ -68,6 +77,18 @@ async def place(home: Home, ns: Kubectl, client: Client) -> AsyncIterator[Place]
     await made.clear()
 
 
+async def test_the_catalog_is_put_on_the_cluster(home: Home, client: Client) -> None:
+    async def there() -> bool:
+        listed = await client.list(o.CLUSTER_BASE_MODELS)
+        return "bge-m3" in [item["metadata"]["name"] for item in listed.items]
+
+    await _until("the catalog's model is there", there)
+    for resource in (o.CLUSTER_BASE_MODELS, o.ACCELERATOR_CLASSES, o.CLUSTER_SERVING_RUNTIMES):
+        for item in (await client.list(resource)).items:
+            if "ome.io/content-hash" in (item["metadata"].get("annotations") or {}):
+                await client.delete(resource, item["metadata"]["name"])
+
+
 @pytest.mark.parametrize("name", CASES)
 async def test_what_a_mode_made_goes_with_the_mode(place: Place, name: str) -> None:
     case = CASES[name]
@@ -76,6 +97,7 @@ async def test_what_a_mode_made_goes_with_the_mode(place: Place, name: str) -> N
     for resource, child, status in case.statuses:
         await place.told(child, place.set_status(resource, child, status))
     await place.until_ready()
+    await _labelled(place, case.service, *(c for c in case.children if c[0] != r.SERVICES))
     await place.configure(DISABLED)
     raw = {c.A_DEPLOYMENT_MODE: c.MODE_RAW}
     plain = service(runtime=RT, engine={"minReplicas": 2, "maxReplicas": 3})
@@ -88,6 +110,19 @@ async def test_what_a_mode_made_goes_with_the_mode(place: Place, name: str) -> N
     await place.client.delete(o.INFERENCE_SERVICES, "chat", place.namespace)
 
 
+async def _labelled(place: Place, wanted: Object, *children: tuple[Resource, str]) -> None:
+    """A label of the service goes to what was made for it: everything that is made can change."""
+    wanted = copy.deepcopy(wanted)
+    wanted["metadata"].setdefault("labels", {})["team"] = "blue"
+    await place.apply(wanted)
+    for resource, name in children:
+
+        async def there(resource: Resource = resource, name: str = name) -> bool:
+            return labels_of(await place.get(resource, name)).get("team") == "blue"
+
+        await place.told(name, _until(f"{resource.kind} {name} has the label", there))
+
+
 async def test_groups_and_routers_come_and_go(place: Place) -> None:
     """From a Deployment with a router to a group of pods without one, and back."""
     from tests.unit.rendering.modes import gpu_runtime
@@ -95,16 +130,118 @@ async def test_groups_and_routers_come_and_go(place: Place) -> None:
     routed = runtime()
     routed["spec"]["routerConfig"] = {"runner": {"name": "router", "image": "router:1"}}
     few = {"minReplicas": 1}
-    await place.apply(routed, service(runtime=RT, engine=few, router=few))
+    both = service(runtime=RT, engine=few, router=few)
+    await place.apply(routed, both)
     await place.until_ready()
-    await place.apply(gpu_runtime(2), service(runtime={"name": "groups"}, engine=few))
+    kinds = (r.DEPLOYMENTS, r.SERVICE_ACCOUNTS, r.ROLES, r.ROLE_BINDINGS)
+    kinds += (r.HORIZONTAL_POD_AUTOSCALERS, r.POD_DISRUPTION_BUDGETS)
+    await _labelled(place, both, *((kind, "chat-router") for kind in kinds))
+    meshed = {**few, "labels": {c.L_ISTIO_INJECT: "true"}}
+    groups = service(runtime={"name": "groups"}, engine=meshed)
+    await place.apply(gpu_runtime(2), groups)
     await place.gone(r.DEPLOYMENTS, "chat-router")
     await place.gone(r.DEPLOYMENTS, "chat-engine")
     await place.until_ready()
+    await _labelled(
+        place, groups, (x.LEADER_WORKER_SETS, "lws-chat-engine"), (x.SIDECARS, "chat-engine")
+    )
     await place.apply(runtime(), service(runtime=RT, engine=few))
+    await place.gone(x.SIDECARS, "chat-engine")
     await place.exists(r.DEPLOYMENTS, "chat-engine")
     await place.until_ready()
     await place.client.delete(o.INFERENCE_SERVICES, "chat", place.namespace)
+
+
+async def test_a_benchmark_is_made_suspended_resumed_and_deleted(
+    place: Place, client: Client
+) -> None:
+    await place.apply(runtime(), service(runtime=RT))
+    await place.until_ready()
+    named = {"inferenceService": {"name": "chat", "namespace": place.namespace}}
+    # Its claim is not there, so its pod waits: kwok's nodes have no logs to read.
+    made = benchmark("bench", endpoint=named)
+    made["metadata"] = {"name": "bench", "finalizers": [c.FINALIZER_BENCHMARK_JOB]}
+
+    async def job() -> Object:
+        found = (await client.list(r.JOBS, place.namespace)).items
+        return found[0] if found else {}
+
+    async def suspend(wanted: bool) -> None:
+        note = {"metadata": {"annotations": {A_SUSPEND: "true" if wanted else None}}}
+        await client.patch(o.BENCHMARK_JOBS, "bench", note, namespace=place.namespace)
+
+        async def followed() -> bool:
+            return bool((await job())["spec"].get("suspend")) == wanted
+
+        await _until(f"the Job's suspension is {wanted}", followed)
+
+    await place.apply(made)
+    await _until("it has a Job", job)
+    await suspend(True)
+    await suspend(False)
+    await client.delete(o.BENCHMARK_JOBS, "bench", place.namespace)
+    await place.gone(o.BENCHMARK_JOBS, "bench")
+    await client.delete(o.INFERENCE_SERVICES, "chat", place.namespace)
+
+
+async def test_a_model_on_a_claim_is_looked_at_by_a_job(place: Place, client: Client) -> None:
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "disk", "namespace": place.namespace},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "volumeName": "none",
+        },
+    }
+    await client.create(r.PERSISTENT_VOLUME_CLAIMS, claim)
+    held: Object = {
+        "apiVersion": "ome.io/v1beta1",
+        "kind": "BaseModel",
+        "metadata": {"name": "held"},
+        "spec": {"storage": {"storageUri": "pvc://disk/one"}},
+    }
+    await place.apply(held)
+    uids: set[str] = set()
+
+    async def another() -> bool:
+        found = {
+            job["metadata"]["uid"] for job in (await client.list(r.JOBS, place.namespace)).items
+        }
+        new = found - uids
+        uids.update(found)
+        return bool(new)
+
+    await _until("a Job looks at the files", another)
+    held["spec"]["storage"]["storageUri"] = "pvc://disk/two"
+    await place.apply(held)
+    await _until("another one looks at other files", another)
+    await client.delete(o.BASE_MODELS, "held", place.namespace)
+    await place.gone(o.BASE_MODELS, "held")
+
+
+async def test_fine_tuned_weights_have_a_state(place: Place, client: Client) -> None:
+    weights = {
+        "apiVersion": "ome.io/v1beta1",
+        "kind": "FineTunedWeight",
+        "metadata": {"name": "weights"},
+        "spec": {
+            "baseModelRef": {"name": "tiny"},
+            "modelType": "LoRA",
+            "hyperParameters": {},
+            "storage": {"storageUri": "hf://org/weights"},
+        },
+    }
+    await place.apply(weights)
+
+    async def seen() -> bool:
+        live = await client.get(o.FINE_TUNED_WEIGHTS, "weights")
+        return bool(live.get("status")) and bool(live["metadata"].get("finalizers"))
+
+    await _until("the weights are looked at", seen)
+    await client.delete(o.FINE_TUNED_WEIGHTS, "weights")
+    await place.gone(o.FINE_TUNED_WEIGHTS, "weights")
 
 
 async def test_what_an_earlier_manager_held_back_is_let_go(
@@ -207,7 +344,7 @@ async def test_a_node_that_goes_takes_its_report_with_it(home: Home, client: Cli
     await _until("its report is gone", gone)
 
 
-async def test_an_agent_brings_a_gated_model_with_the_secret_that_it_names(
+async def test_an_agent_brings_gated_models_with_the_secret_that_they_name(
     home: Home, client: Client, tmp_path: Path
 ) -> None:
     """The agent as the chart runs it: its account, its token, and nothing else."""
@@ -222,18 +359,31 @@ async def test_an_agent_brings_a_gated_model_with_the_secret_that_it_names(
         "metadata": {"name": "hub-token", "namespace": "ome"},
         "data": {"token": base64.b64encode(hub.token.encode()).decode()},
     }
-    storage = {"storageUri": "hf://org/gated", "path": "/raid/models/gated", "key": "hub-token"}
-    gated = {
-        "apiVersion": "ome.io/v1beta1",
-        "kind": "ClusterBaseModel",
-        "metadata": {"name": "gated"},
-        "spec": {"storage": storage},
+    # Two, so that one has to wait; of one it has taken the turn, in a life before this one.
+    names = ("gated", "gated-too")
+    for name in names:
+        storage = {"storageUri": "hf://org/gated", "path": f"/raid/models/{name}"}
+        gated = model(name, storage={**storage, "key": "hub-token"})
+        live = await client.apply(o.CLUSTER_BASE_MODELS, gated, field_manager="user")
+    meta = live["metadata"]
+    turn = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {
+            "name": lease_name(
+                f"{model_config_map_key('', meta['name'])} {meta['uid']} {meta['generation']}"
+            ),
+            "namespace": "ome",
+        },
+        "spec": {"holderIdentity": "node-2"},
     }
+    await client.create(r.LEASES, turn)
     token = home.admin.run("create", "token", AGENT, "--duration", "2h").strip()
     config = kubeconfig(home.bed, token, tmp_path / "agent.kubeconfig")
     command = [sys.executable, "-m", "ome.cli", "agent", "--kubeconfig", str(config)]
     command += ["--namespace", "ome", "--node-name", "node-2", "--listen", "127.0.0.1:0"]
-    command += ["--models-root", str(tmp_path / "models")]
+    command += ["--models-root", str(tmp_path / "models"), "--slots", "1", "--share", "true"]
+    command += ["--share-listen", "127.0.0.1:0", "--advertise", "127.0.0.1"]
     path = os.pathsep.join(p for p in sys.path if p)
     log = tmp_path / "agent.log"
     with log.open("wb") as file:
@@ -246,25 +396,26 @@ async def test_an_agent_brings_a_gated_model_with_the_secret_that_it_names(
         )
     try:
         await client.create(r.SECRETS, secret)
-        await client.apply(o.CLUSTER_BASE_MODELS, gated, field_manager="user")
+        for name in names:
 
-        async def ready() -> bool:
-            live = await client.get(o.CLUSTER_BASE_MODELS, "gated")
-            return "node-2" in ((live.get("status") or {}).get("nodesReady") or ())
+            async def ready(name: str = name) -> bool:
+                live = await client.get(o.CLUSTER_BASE_MODELS, name)
+                return "node-2" in ((live.get("status") or {}).get("nodesReady") or ())
 
-        try:
-            await _until("the model is on the node", ready)
-        except BaseException:
-            print(log.read_text()[-4000:])
-            raise
-        await client.delete(o.CLUSTER_BASE_MODELS, "gated")
+            try:
+                await _until(f"the model {name} is on the node", ready)
+            except BaseException:
+                print(log.read_text()[-4000:])
+                raise
+        for name in names:
+            await client.delete(o.CLUSTER_BASE_MODELS, name)
 
         async def gone() -> bool:
             listed = await client.list(o.CLUSTER_BASE_MODELS)
-            return "gated" not in [item["metadata"]["name"] for item in listed.items]
+            return not set(names) & {item["metadata"]["name"] for item in listed.items}
 
-        await _until("the model is gone", gone)
-        assert not (tmp_path / "models" / "gated").exists()
+        await _until("the models are gone", gone)
+        assert not any((tmp_path / "models" / name).exists() for name in names)
     finally:
         process.terminate()
         await process.wait()
@@ -276,6 +427,7 @@ EXCEPTIONS = {
     ("ome.io", "inferenceservices/finalizers", "update"): (
         "the API server looks at it when an owner reference blocks the owner's deletion"
     ),
+    ("ome.io", "benchmarkjobs/finalizers", "update"): "the same, for the Jobs of benchmarks",
     ("", "pods", "get"): "given to routers: nobody can give what they don't have",
 }
 """Rights that no request of ours names, and what they are for."""
@@ -290,8 +442,8 @@ def _asked(bed: ControlPlane, account: str) -> tuple[set[tuple[str, str, str]], 
         place = "/".join(filter(None, (ref.get("resource"), ref.get("subresource"))))
         asked.add((ref.get("apiGroup", ""), place, event["verb"]))
         status = event.get("responseStatus") or {}
-        # The test of a missing right (test_operator.py) takes away the one for nodes.
-        taken = account == ACCOUNT and ref.get("resource") == "nodes"
+        # The test of a missing right (test_operator.py) takes these away.
+        taken = account == ACCOUNT and ref.get("resource") in ("nodes", "scaledobjects")
         if status.get("code") == 403 and "cannot" in str(status.get("message")) and not taken:
             refused.append(f"{event['verb']} {place}: {status.get('message')}")
     return asked, refused
@@ -314,7 +466,8 @@ def _unused(rules: Sequence[rbac.Rule], asked: set[tuple[str, str, str]]) -> lis
 async def test_the_operator_lacks_no_right_and_has_none_in_vain(home: Home) -> None:
     asked, refused = _asked(home.bed, ACCOUNT)
     assert refused == []
-    assert _unused((*rbac.OPERATOR_CLUSTER, *rbac.OPERATOR_OWN), asked) == []
+    rules = (*rbac.OPERATOR_CLUSTER, *rbac.OPERATOR_CATALOG, *rbac.OPERATOR_OWN)
+    assert _unused(rules, asked) == []
     secrets = {verb for _, place, verb in asked if place == "secrets"}
     assert secrets <= {"get", "create", "update"}, "Secrets are read by name"
 

@@ -50,7 +50,7 @@ __all__ = [
     "test_metadata_is_filled_in_from_the_first_node",
     "test_replicas_scaled_by_somebody_else_stay_within_bounds",
 ]
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 NODE = "node-a"
 CONFIG = "inferenceservice-config"
 
@@ -154,10 +154,10 @@ async def home(
             yield found
         finally:
             await found.stop_operator()
+            await webhooks.stop()  # first: it puts a configuration back that somebody deletes
             for resource, names in configuration_names().items():
                 for name in names:
                     await found._gone(resource, name, "")
-            await webhooks.stop()
             await found.clear()
             await found._gone(r.NODES, NODE, "")
             await found._gone(r.CONFIG_MAPS, CONFIG, "ome")

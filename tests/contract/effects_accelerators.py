@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.contract.cases import Case, Open, case, written
-from tests.contract.effects_models import column
+from tests.contract.cases import DEPRECATED, Case, case, written
+from tests.contract.effects_models import column, described
 from tests.contract.effects_pods import TERM
 from tests.contract.world import NOW, Seen, World, accelerator, node
 
+from ome.api.constants import A_VOLCANO_GPU_TYPE
 from ome.controllers.accelerators import has_class
 
 KIND = "AcceleratorClass"
 PERFORMANCE = "spec.capabilities.performance"
-OPEN_PLACES = (
-    Open(KIND, r"spec\.model", "accelerators in the console: product names"),
-    Open(KIND, r"spec\.integration\..*", "queueing systems: Kueue flavors, Volcano GPU types"),
-)
 
 
 def cases() -> Iterator[Case]:
@@ -27,6 +24,11 @@ def cases() -> Iterator[Case]:
     yield from _cost()
     yield from _status()
     yield from case(KIND, "spec.vendor", "intel", column("Vendor"))
+    yield from _queues()
+    yield from case(
+        KIND, "spec.model", "h100-sxm", described("Product"), expected="nvidia hopper h100-sxm",
+        also={"spec.vendor": "nvidia", "spec.family": "hopper"},
+    )  # fmt: skip
     yield from case(
         KIND,
         "spec.family",
@@ -35,6 +37,27 @@ def cases() -> Iterator[Case]:
         base=_asking("FirstAvailable", architectureFamilies=["hopper"]),
         expected="one",
     )
+
+
+def _queues() -> Iterator[Case]:
+    path = "spec.integration"
+    yield from case(
+        KIND, f"{path}.volcanoGPUType", "NVIDIA-H100",
+        lambda s: s.template()["metadata"]["annotations"].get(A_VOLCANO_GPU_TYPE), base=_queued,
+        expected="NVIDIA-H100",
+    )  # fmt: skip
+    yield from case(
+        KIND, f"{path}.kueueResourceFlavor", "h100",
+        lambda s: s.warned("kueueResourceFlavor has no effect"), expected=True, state=DEPRECATED,
+        why="Kueue takes the flavor whose node labels pods ask for; a warning says so",
+    )  # fmt: skip
+
+
+def _queued() -> World:
+    """A service that takes a class by name, and whose pods go through a queue."""
+    world = _named()
+    world.service["metadata"].setdefault("annotations", {})["ome.io/volcano-queue"] = "gpus"
+    return world
 
 
 def _asking(policy: str, **constraints: Any) -> Callable[[], World]:

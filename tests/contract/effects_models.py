@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.contract.cases import Case, Open, case
+from tests.contract.cases import Case, case
 from tests.contract.effects_pods import TERM
 from tests.contract.world import Seen, World
 
 from ome.api import resources as o
 from ome.api.crds import COLUMNS
+from ome.cli.cards import card
 from ome.cli.commands.model.describe import facts
 from ome.controllers.readiness import probe_for
 from ome.standalone.apiserver import jsonpath
@@ -20,12 +21,6 @@ from ome.standalone.apiserver import jsonpath
 MODELS = "BaseModel ClusterBaseModel"
 ALL = f"{MODELS} FineTunedWeight"
 STORAGE = "spec.storage"
-CARD = "fine-tuned weights in lists for people (ome, console)"
-
-OPEN_PLACES = (
-    Open("FineTunedWeight", r"spec\.displayName", CARD),
-    Open("FineTunedWeight", r"spec\.trainingJobRef\..*", "training jobs"),
-)
 
 
 def cases() -> Iterator[Case]:
@@ -33,6 +28,7 @@ def cases() -> Iterator[Case]:
     yield from _described()
     yield from _card()
     yield from _columns()
+    yield from _told()
     yield from _weights()
 
 
@@ -142,6 +138,17 @@ def _card() -> Iterator[Case]:
     )
 
 
+def described(name: str) -> Callable[[Seen], Any]:
+    """A line at the top of ``ome describe``."""
+
+    def look(seen: Seen) -> Any:
+        resource = o.by_kind(seen.world.kind)
+        assert resource is not None
+        return dict(card(resource, seen.subject))[name]
+
+    return look
+
+
 def column(name: str) -> Callable[[Seen], Any]:
     """What ``kubectl get`` shows of the object in that column."""
 
@@ -159,6 +166,19 @@ def _columns() -> Iterator[Case]:
     yield from case(ALL, "spec.version", "1.2.0", column("Version"))
     yield from case(ALL, "spec.compartmentID", "ocid1.example", column("CompartmentID"))
     yield from case("FineTunedWeight", "spec.vendor", "meta", column("Vendor"))
+
+
+def _told() -> Iterator[Case]:
+    """Facts about weights that people ask for when they look at them."""
+    yield from case(WEIGHT, "spec.displayName", "Support 7", described("Called"))
+    job = "spec.trainingJobRef"
+    yield from case(
+        WEIGHT, f"{job}.name", "lora-42", described("Trained by"), expected="lora-42"
+    )  # fmt: skip
+    yield from case(
+        WEIGHT, f"{job}.namespace", "training", described("Trained by"),
+        also={f"{job}.name": "lora-42"}, expected="training/lora-42",
+    )  # fmt: skip
 
 
 # --- fine-tuned weights ---------------------------------------------------------------------------

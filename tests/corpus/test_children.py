@@ -30,6 +30,7 @@ MISSING = "<absent>"
 
 SETTINGS = SimpleNamespace(
     keda=SimpleNamespace(enabled=True),
+    scales_from_zero=False,
     ingress=SimpleNamespace(
         ingress_domain="svc.cluster.local",
         domain_template="",

@@ -25,6 +25,7 @@ from ome.apimachinery.errors import NotFound
 from ome.apimachinery.objects import Resource, condition
 from ome.apimachinery.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS
 from ome.controllers import Operator
+from ome.controllers.claims import Inspector
 from ome.kube import Client
 from ome.standalone import workloads
 from ome.standalone.apiserver import AdmissionRequest, AdmissionResponse, ApiServer, Store
@@ -84,10 +85,11 @@ class Home:
         self.kubelet = kubelet
         self.engine = engine
         self.operator: Operator | None = None
+        self.inspector: Inspector | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start_operator(self) -> None:
-        self.operator = Operator(self.client)
+        self.operator = Operator(self.client, inspector=self.inspector)
         self._task = asyncio.create_task(self.operator.run())
 
     async def stop_operator(self) -> None:

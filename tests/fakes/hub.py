@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from tests.fakes.xet import FakeXet
 
 _LARGE = (".safetensors", ".gguf", ".bin")
 
@@ -49,6 +50,8 @@ class FakeHub:
     listed_sizes: dict[str, int] = field(default_factory=dict)
     """Sizes that are listed instead of the real ones."""
     redirect_loop: bool = False
+    xet: FakeXet | None = None
+    """Large files are in Xet storage too."""
     # What happened.
     requests: Counter[str] = field(default_factory=Counter)
     sent: int = 0
@@ -63,6 +66,8 @@ class FakeHub:
         app.router.add_get("/api/models/{org}/{name}/tree/{rest:.+}", self._tree)
         app.router.add_get("/{org}/{name}/resolve/{rev}/{path:.+}", self._resolve)
         app.router.add_get("/cdn/{org}/{name}/{path:.+}", self._content)
+        if self.xet is not None:
+            self.xet.add(app)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -108,6 +113,8 @@ class FakeHub:
             if path.endswith(_LARGE):
                 digest = hashlib.sha256(data).hexdigest()
                 item["lfs"] = {"oid": digest, "size": size, "pointerSize": 134}
+                if self.xet is not None:
+                    item["xetHash"] = self.xet.know(data)
             items.append(item)
         if folder and not items:
             raise web.HTTPNotFound(headers={"X-Error-Code": "EntryNotFound"})

@@ -120,6 +120,21 @@ def ended(exit_code: int, message: str) -> Behaviour:
     return status
 
 
+def ended_before(exit_code: int, message: str) -> Behaviour:
+    """The first init container has failed for good, so the others never began."""
+
+    def status(pod: Object) -> Object:
+        found = ended(exit_code, message)({"spec": {"containers": pod["spec"]["initContainers"]}})
+        waits = {"waiting": {"reason": "PodInitializing"}}
+        return {
+            **(found or {}),
+            "initContainerStatuses": (found or {})["containerStatuses"],
+            "containerStatuses": [_status(c, waits) for c in pod["spec"]["containers"]],
+        }
+
+    return status
+
+
 def held(_pod: Object) -> None:
     """Nothing happens yet."""
     return

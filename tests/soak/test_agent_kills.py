@@ -1,8 +1,13 @@
-"""A hundred times kill -9 of the agent. Takes minutes; run by name or by its marker."""
+"""A hundred times kill -9 of the agent. Takes minutes; `make soak` runs it, and so does its name.
+
+With ``OME_SOAK_WRITE`` set the figures go to ``benchmarks/results/agent-kills.json``.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 
 import pytest
 from tests.standalone.agentkills import survive
@@ -10,8 +15,12 @@ from tests.standalone.agentworld import World, world
 
 __all__ = ["world"]
 
+RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "agent-kills.json"
+
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 async def test_an_agent_survives_a_hundred_kills(world: World) -> None:
-    await survive(world, kills=100, seed=int(os.environ.get("OME_TEST_SEED", "1")))
+    found = await survive(world, kills=100, seed=int(os.environ.get("OME_TEST_SEED", "1")))
+    if os.environ.get("OME_SOAK_WRITE"):
+        RESULT.write_text(json.dumps(found, indent=2) + "\n")

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 from tests.fakes.hub import Repository
@@ -54,8 +57,9 @@ class Agent:
         return workers
 
 
-async def survive(world: World, *, kills: int, seed: int) -> None:
-    """Kills the agent at random moments while models come."""
+async def survive(world: World, *, kills: int, seed: int) -> dict[str, Any]:
+    """Kills the agent at random moments while models come. What it came to, in figures."""
+    began = time.monotonic()
     rng = random.Random(seed)
     contents: dict[str, dict[str, bytes]] = {}
     size = 3 * MIB
@@ -91,6 +95,19 @@ async def survive(world: World, *, kills: int, seed: int) -> None:
     # What was on the wire when it was killed is sent again: less than a chunk a kill.
     assert again < done * MIB, f"seed {seed}"
     assert {p.name for p in world.root.iterdir()} == {".ome-agent", *contents}, f"seed {seed}"
+    return {
+        "seed": seed,
+        "kills": done,
+        "models": number,
+        "bytes_of_the_models": total,
+        "bytes_sent_again": again,
+        "wrong_bytes_published": 0,
+        "models_lost": 0,
+        "chunk_bytes": SMALL["chunk_size"],
+        "seconds": round(time.monotonic() - began, 1),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+    }
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -146,8 +146,11 @@ CASES = {
         "there is no .Nobody",
         _applied(runtime()),
     ),
-    "the runtime gets a bad quantity": Case(
-        _runner(resources={"requests": {"cpu": "much"}}), "InvalidSpec", "cpu", _applied(runtime())
+    "the runtime asks for more than it allows": Case(
+        _runner(resources={"requests": {"cpu": "4"}, "limits": {"cpu": "1"}}),
+        "Refused",
+        "cpu",
+        _runner(resources={"requests": {"cpu": "1"}, "limits": None}),
     ),
     "a list of the service that can't be merged": Case(
         _merged(o.INFERENCE_SERVICES, "chat", {"spec": {"engine": {"imagePullSecrets": [{}]}}}),

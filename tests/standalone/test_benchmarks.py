@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.fakes.home import Home, running_home
-from tests.fakes.kubelet import ended, held, running, waiting
+from tests.fakes.kubelet import ended, ended_before, held, running, waiting
 from tests.fakes.objects import model, runtime, service
 
 from ome.api import resources as o
@@ -16,6 +16,7 @@ from ome.apimachinery import resources as r
 from ome.apimachinery.errors import Invalid, NotFound
 from ome.apimachinery.objects import metadata
 from ome.benchmark.job import A_SUSPEND
+from ome.controllers.claims import Inspector
 
 Object = dict[str, Any]
 LABEL = "benchmark"
@@ -32,6 +33,7 @@ async def home() -> AsyncIterator[Home]:
             "data": {"benchmarkjob": pod},
         }
         await found.client.create(r.CONFIG_MAPS, config)
+        found.inspector = Inspector(host=True)
         await found.start_operator()
         yield found
 
@@ -163,6 +165,38 @@ async def test_a_missing_secret_is_named_with_its_remedy(home: Home) -> None:
     reference = {"name": "hf"}
     await home.apply(benchmark(endpoint=direct(), huggingFaceSecretReference=reference))
     await state(home, "Pending", 'secret "hf" not found. What to do: create the Secret')
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason"),
+    [
+        (
+            'MountVolume.SetUp failed for volume "benchmark-output-storage": Permission denied',
+            "OutputUnwritable",
+        ),
+        (
+            'hostPath type check failed: /nowhere is not a Directory (volume "benchmark-dataset")',
+            "DatasetUnusable",
+        ),
+    ],
+)
+async def test_a_place_that_can_not_be_mounted_is_told(
+    home: Home, problem: str, reason: str
+) -> None:
+    home.kubelet.behaviour = jobs_pod(waiting("ContainerCreating", problem))
+    await home.apply(benchmark(endpoint=direct()))
+    await state(home, "Pending", f"{reason}: {problem}. What to do: see that it can be mounted")
+
+
+async def test_a_dataset_that_can_not_be_fetched_ends_it_with_the_words_of_the_fetcher(
+    home: Home,
+) -> None:
+    said = "error: s3://data/x.csv: bucket data does not exist. Check the URI"
+    home.kubelet.behaviour = jobs_pod(ended_before(1, said))
+    await home.apply(benchmark(endpoint=direct(), dataset={"storageUri": "s3://data/x.csv"}))
+    failed = await state(home, "Failed", "bucket data does not exist")
+    assert failed["failureMessage"].startswith("DatasetUnusable: the dataset can't be used: ")
+    assert "What to do: correct spec.dataset" in failed["failureMessage"]
 
 
 async def test_what_can_not_be_rendered_is_told_and_tried_again_after_an_edit(home: Home) -> None:

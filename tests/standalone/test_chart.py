@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ CASES: dict[str, tuple[str, ...]] = {
         "networkPolicy.enabled=false",
     ),
     "prometheus": ("serviceMonitor.enabled=true", 'serviceMonitor.labels={"release":"prom"}'),
+    "catalog": ("catalog.enabled=true", 'catalog.models=["qwen3-0-6b","qwen3-8b"]'),
     "everything else": (
         "operator.replicas=3",
         'operator.extraEnv=[{"name":"HTTPS_PROXY","value":"http://proxy:3128"}]',
@@ -92,6 +94,15 @@ def test_helm_renders_what_ome_install_applies(
     assert set(ours) == set(theirs)
     for title, wanted in ours.items():
         assert theirs[title] == wanted, title
+
+
+def test_a_dry_run_prints_what_helm_renders(helm: Path) -> None:
+    command = [sys.executable, "-m", "ome.cli", "install", "--dry-run", "--namespace", "here"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    printed = by_title([doc for doc in yaml.load_all(done.stdout, Loader=LOADER) if doc])
+    assert printed.pop("Namespace here")
+    assert printed == rendered(helm, "here")
 
 
 def test_helm_refuses_a_setting_of_the_wrong_type(helm: Path) -> None:

@@ -36,13 +36,13 @@ async def configure(home: Home, **sections: str | None) -> None:
     await home.client.patch(r.CONFIG_MAPS, NAME, {"data": sections}, namespace="ome")
 
 
-async def told(home: Home, type_: str, words: str) -> Object:
+async def told(home: Home, type_: str, words: str, name: str = NAME) -> Object:
     """The event about the ConfigMap that says so."""
 
     async def look() -> Object | None:
         for event in (await home.client.list(r.EVENTS, "ome")).items:
             about = event["involvedObject"]
-            assert (about["kind"], about["name"]) == ("ConfigMap", NAME), event
+            assert (about["kind"], about["name"]) == ("ConfigMap", name), event
             if event["type"] == type_ and words in event["message"]:
                 return event
         return None
@@ -158,3 +158,29 @@ async def test_a_new_leader_tells_what_is_still_wrong(home: Home) -> None:
     await home.start_operator()
     await told(home, "Warning", "must be a JSON object")
     assert (await home.client.list(o.INFERENCE_SERVICES)).items == []
+
+
+async def test_what_is_wrong_with_the_benchmarks_settings_is_told_too(home: Home) -> None:
+    name = "benchmarkjob-config"
+    made = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "ome"},
+        "data": {"benchmarkjob": '{"podConfig": {"image": "bench:1", "cpuLimit": "much"}}'},
+    }
+    await home.client.create(r.CONFIG_MAPS, made)
+    await home.start_operator()
+    event = await told(home, "Warning", "cpuLimit", name)
+    assert "write for example" in event["message"]
+    good = {"data": {"benchmarkjob": '{"podConfig": {"image": "bench:2"}}'}}
+    await home.client.patch(r.CONFIG_MAPS, name, good, namespace="ome")
+    await told(home, "Normal", "counts again", name)
+    await home.client.delete(r.CONFIG_MAPS, name, "ome")
+    operator = home.operator
+    assert operator is not None
+
+    async def gone() -> bool:
+        return not operator.benchmark_caches.informers()[-1].keys()
+
+    await home.until("the operator has heard that it is gone", gone)
+    assert operator.benchmark_caches.settings.benchmarkjob.pod_config.image == "bench:2"

@@ -107,7 +107,7 @@ def test_what_is_copied_is_enough_to_build_the_package(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = archive.namelist()
         (scripts,) = (name for name in inside if name.endswith("entry_points.txt"))
-        assert "ome = ome.cli.main:main" in archive.read(scripts).decode()
+        assert "ome = ome.cli.entry:main" in archive.read(scripts).decode()
     assert "ome/cli/operator.py" in inside
     assert any(name.startswith("ome/_catalog/") for name in inside)
 

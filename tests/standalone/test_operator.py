@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -14,7 +14,10 @@ from tests.fakes.objects import model, runtime, service
 
 from ome.api import resources as o
 from ome.apimachinery import resources as r
-from ome.apimachinery.objects import condition, owner_reference
+from ome.apimachinery.objects import Object, condition, owner_reference
+from ome.rendering import component
+from ome.rendering import pod as pod_rules
+from ome.rendering.env import set_env
 
 ALL_CHILDREN = (
     r.DEPLOYMENTS,
@@ -194,6 +197,40 @@ async def test_a_restart_of_the_operator_writes_nothing(home: Home) -> None:
     assert len(home.engine.requests) == asked
 
 
+async def test_an_upgrade_that_renders_pods_differently_restarts_none(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two versions of the renderer over the same API, one after the other."""
+
+    async def running_now() -> tuple[Any, set[str]]:
+        live = await home.client.get(r.DEPLOYMENTS, "chat-engine", "default")
+        pods = {p["metadata"]["uid"] for p in (await home.client.list(r.PODS, "default")).items}
+        return (live["metadata"]["generation"], live["spec"]), pods
+
+    await _serve(home)
+    await home.until_condition("chat", "Ready", "True", "Serving")
+    await _quiet(home)
+    before = await running_now()
+    await home.stop_operator()
+
+    def finish(pod: Object, *args: Any, **more: Any) -> None:
+        pod_rules.finish(pod, *args, **more)
+        set_env(pod["containers"][0], "NEXT_VERSION", "1")
+
+    monkeypatch.setattr(component, "finish", finish)
+    await home.start_operator()
+    assert home.operator is not None
+    await home.operator.cluster.synced()
+    await _quiet(home)
+    assert await running_now() == before
+    await home.apply(service(engine={"labels": {"team": "a"}}))
+
+    async def taken_along() -> bool:
+        return "NEXT_VERSION" in str(await home.client.get(r.DEPLOYMENTS, "chat-engine", "default"))
+
+    await home.until("the service's own change takes the new rendering along", taken_along)
+
+
 async def _versions(home: Home) -> dict[str, str]:
     found = {}
     for resource in (*ALL_CHILDREN, o.INFERENCE_SERVICES, o.CLUSTER_BASE_MODELS):
@@ -323,6 +360,20 @@ async def test_metadata_is_filled_in_from_the_first_node(home: Home) -> None:
     assert filled["status"]["nodesReady"] == ["node-a"]
 
 
+async def _restarted(home: Home, names: Iterable[str]) -> None:
+    """Returns when a new operator has looked at these services."""
+    await home.stop_operator()
+    await home.start_operator()
+    assert home.operator is not None
+    done: set[str] = set()
+    home.operator.services.observer = lambda _controller, key, *_: done.add(key.name)
+
+    async def all_done() -> bool:
+        return done >= set(names)
+
+    await home.until("all are looked at again", all_done)
+
+
 async def test_a_change_of_a_shared_runtime_goes_through_the_services_in_waves(home: Home) -> None:
     section = {"rollout": json.dumps({"servicesAtOnce": 1})}
     await home.client.patch(
@@ -358,6 +409,9 @@ async def test_a_change_of_a_shared_runtime_goes_through_the_services_in_waves(h
     for name in pending:
         await home.until_condition(name, "UpdatePending", "True")
     assert await rolling() == 1  # stuck, so nobody follows
+    for _ in range(2):  # also not where the operator has forgotten whom it let roll
+        await _restarted(home, names)
+        assert await rolling() == 1
     home.kubelet.behaviour = running
     home.kubelet.look_again()
 

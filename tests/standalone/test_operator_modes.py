@@ -30,7 +30,7 @@ READY_GROUP = {
 @pytest.fixture
 async def home(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Home]:
     monkeypatch.setattr("ome.controllers.inferenceservice.KIND_RETRY", 0.2)
-    monkeypatch.setattr("ome.controllers.operator.KINDS_SECONDS", 0.1)
+    monkeypatch.setattr("ome.controllers.kinds.KINDS_SECONDS", 0.1)
     async with running_home() as found:
         yield found
 
@@ -68,6 +68,37 @@ async def test_a_kind_that_is_installed_later_is_taken_up_without_a_restart(home
     ready = await home.until_condition("chat", "Ready", "True")
     assert "1 of 1 engine groups" in condition(ready, "EngineReady")["message"]  # type: ignore[index]
     assert ready["status"]["modelStatus"]["modelCopies"]["totalCopies"] == 1
+
+
+async def test_a_kind_that_is_removed_is_missed_and_taken_up_again_when_it_is_back(
+    home: Home,
+) -> None:
+    await home.install(x.LEADER_WORKER_SETS)
+    await home.start_operator()
+    await home.apply(model(), gpu_runtime(), runtime("plain"), service())
+    await home.apply(service("other", runtime={"name": "plain"}))
+    await home.report("tiny", "Ready")
+    await _exists(home, x.LEADER_WORKER_SETS, "lws-chat-engine")
+    await _exists(home, r.DEPLOYMENTS, "other-engine")
+    deployment = await home.client.get(r.DEPLOYMENTS, "other-engine", "default")
+    groups = x.LEADER_WORKER_SETS
+    await home.client.delete(r.CUSTOM_RESOURCE_DEFINITIONS, f"{groups.plural}.{groups.group}")
+    assert home.operator is not None
+    home.operator.kinds.look(changing=True)  # what `ome operator` does on the definition's end
+    await home.until_condition("chat", "Ready", "False", "MissingKind")
+
+    async def unwatched() -> bool:
+        assert home.operator is not None
+        return all(informer.resource != groups for informer in home.operator.informers())
+
+    await home.until("nobody watches a kind that is not there", unwatched)
+    await home.install(groups)
+    home.operator.kinds.look(changing=True)
+    await _exists(home, groups, "lws-chat-engine")
+    await home.until_condition("chat", "EngineReady", "False")
+    again = await home.client.get(r.DEPLOYMENTS, "other-engine", "default")
+    assert again["metadata"]["uid"] == deployment["metadata"]["uid"]
+    assert again["metadata"]["generation"] == deployment["metadata"]["generation"]
 
 
 async def test_a_change_of_mode_serves_all_the_way(home: Home) -> None:

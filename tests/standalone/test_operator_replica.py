@@ -17,10 +17,11 @@ import pytest
 from aiohttp import web
 from tests.waiting import eventually
 
+from ome.api import resources as o
 from ome.api.crds import all_crds
 from ome.apimachinery.objects import Object
 from ome.apimachinery.resources import CUSTOM_RESOURCE_DEFINITIONS
-from ome.cli import operator
+from ome.cli import operator, shipped
 from ome.cli.errors import CliError
 from ome.kube import Client
 from ome.standalone.apiserver import ApiServer, Store
@@ -52,8 +53,12 @@ def labelled(version: str) -> list[Object]:
 class Running:
     """One replica without webhooks, as a task."""
 
-    def __init__(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
-        options = operator.Options(listen="127.0.0.1:0", webhook_listen="", lease_duration=3.0)
+    def __init__(
+        self, client: Client, caplog: pytest.LogCaptureFixture, catalog: tuple[Object, ...]
+    ) -> None:
+        options = operator.Options(
+            listen="127.0.0.1:0", webhook_listen="", lease_duration=3.0, catalog=catalog
+        )
         self._caplog = caplog
         self.task = asyncio.create_task(operator.run(client, options))
 
@@ -80,9 +85,11 @@ class Running:
 
 
 @asynccontextmanager
-async def replica(client: Client, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Running]:
+async def replica(
+    client: Client, caplog: pytest.LogCaptureFixture, catalog: tuple[Object, ...] = ()
+) -> AsyncIterator[Running]:
     with caplog.at_level(logging.INFO):
-        running = Running(client, caplog)
+        running = Running(client, caplog, catalog)
         try:
             yield running
         finally:
@@ -151,3 +158,68 @@ async def test_crds_of_another_version_are_told_with_the_command(
             await running.until_said(f"is of OME {version}, this operator is")
             await running.until_said("ome crds | kubectl apply --server-side -f -")
             await running.until_said("caches are filled")
+
+
+async def test_the_catalog_is_put_there_once_and_what_people_changed_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog = tuple(shipped.chosen(["qwen3-0-6b"]))
+    kinds = {obj["kind"] for obj in catalog}
+    assert kinds == {"AcceleratorClass", "ClusterServingRuntime", "ClusterBaseModel"}
+    async with api(tmp_path) as client:
+        for crd in labelled(operator.__version__):
+            await client.create(CUSTOM_RESOURCE_DEFINITIONS, crd)
+        # One of these names is taken already.
+        theirs = {
+            "apiVersion": "ome.io/v1beta1",
+            "kind": "AcceleratorClass",
+            "metadata": {"name": "cpu"},
+            "spec": {"vendor": "ours", "discovery": {}, "capabilities": {}},
+        }
+        await client.create(o.ACCELERATOR_CLASSES, theirs)
+        async with replica(client, caplog, tuple(map(older, catalog))) as running:
+            await running.until_said("catalog: made ClusterBaseModel qwen3-0-6b")
+        assert "left AcceleratorClass cpu as it is" in caplog.text
+        names = [obj["metadata"]["name"] for obj in catalog if obj["kind"] == "AcceleratorClass"]
+        listed = (await client.list(o.ACCELERATOR_CLASSES)).items
+        assert sorted(names) == sorted(item["metadata"]["name"] for item in listed)
+        found = await client.get(o.ACCELERATOR_CLASSES, "cpu")
+        assert found["spec"]["vendor"] == "ours"
+
+        edited = {"metadata": {"annotations": {"ome.io/description": "with more room"}}}
+        await client.patch(
+            o.CLUSTER_SERVING_RUNTIMES, "vllm-4-gpu", edited, field_manager="somebody"
+        )
+        before = await versions(client)
+        caplog.clear()
+        async with replica(client, caplog, catalog) as running:
+            await running.until_said("updated ClusterServingRuntime vllm-1-gpu")
+            await running.until_said("left ClusterServingRuntime vllm-4-gpu as somebody")
+        after = await versions(client)
+        assert [name for name in after if after[name] != before[name]] == ["vllm-1-gpu"]
+
+
+def older(obj: Object) -> Object:
+    """Two of them have said something else in the catalog of an earlier version."""
+    if obj["metadata"]["name"] not in ("vllm-1-gpu", "vllm-4-gpu"):
+        return obj
+    said = {"annotations": {"ome.io/description": "vLLM"}}
+    return {**obj, "metadata": {**obj["metadata"], **said}}
+
+
+async def versions(client: Client) -> dict[str, str]:
+    found = {}
+    for resource in (o.ACCELERATOR_CLASSES, o.CLUSTER_SERVING_RUNTIMES):
+        for item in (await client.list(resource)).items:
+            meta = item["metadata"]
+            found[meta["name"]] = meta["resourceVersion"]
+    return found
+
+
+def test_a_model_that_the_catalog_lacks_is_refused_with_those_that_it_has() -> None:
+    with pytest.raises(CliError) as refused:
+        shipped.chosen(["qwen3-0-6b", "nobody"])
+    assert "the catalog has no model nobody" in str(refused.value)
+    assert "qwen3-0-6b" in str(refused.value)
+    with pytest.raises(CliError, match="no list of models"):
+        shipped.names("qwen3-0-6b")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from tests.standalone.nodehome import Home, api, until
 from tests.standalone.test_workloads import deployment
-from tests.unit.gateway.objects import service
+from tests.unit.gateway.objects import service, slices
 from tests.unit.gateway.test_server import CHAT, Bed, running
 
 from ome.apimachinery.objects import Object
@@ -132,6 +133,19 @@ async def test_the_first_requests_are_held_until_a_replica_answers_and_it_sleeps
         after.bed.table.services.update(stage.bed.table.services)
         status, _ = await after.ask()
         assert status == 200
+
+
+async def test_a_request_that_meets_only_a_replica_that_is_being_let_go_wakes_the_service(
+    home: Home,
+) -> None:
+    async with gateway(home, idle_seconds=600.0, wake_seconds=30.0) as stage:
+        await stage.serve(*engine())
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            (going,) = slices("a-engine", ("127.0.0.1", closed.getsockname()[1], {"ready": True}))
+            stage.bed.table.put_slice(going)
+            assert (await stage.ask())[0] == 200
+        assert await stage.replicas() == 1
 
 
 async def test_a_service_stays_up_while_a_request_runs(home: Home) -> None:

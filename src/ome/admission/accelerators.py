@@ -74,12 +74,22 @@ def _resources(spec: Mapping[str, Any]) -> Iterator[FieldError]:
             )
 
 
+_FINDS_NODES = ("nodeSelector", "affinity", "pciVendorID", "deviceIDs")
+
+
 def accelerator_warnings(obj: Object) -> list[str]:
     spec = obj.get("spec") or {}
     discovery = spec.get("discovery") or {}
-    if any(discovery.get(key) for key in ("nodeSelector", "affinity", "pciVendorID", "deviceIDs")):
-        return []
-    return [
-        "spec.discovery says nothing about nodes, so no node is found to have this accelerator; "
-        "give nodeSelector"
-    ]
+    warnings = []
+    if not any(discovery.get(key) for key in _FINDS_NODES):
+        warnings.append(
+            "spec.discovery says nothing about nodes, so no node is found to have this "
+            "accelerator; give nodeSelector"
+        )
+    if (spec.get("integration") or {}).get("kueueResourceFlavor"):
+        warnings.append(
+            "spec.integration.kueueResourceFlavor has no effect: Kueue takes the flavor whose "
+            "nodeLabels agree with what pods ask for; put these labels into "
+            "spec.discovery.nodeSelector"
+        )
+    return warnings

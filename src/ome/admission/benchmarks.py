@@ -10,7 +10,7 @@ from ome.api.storage_uri import StorageURIError
 from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object
 from ome.benchmark import job, storage
-from ome.benchmark.scenarios import SCENARIOS
+from ome.benchmark.scenarios import IN_BATCHES, SCENARIOS
 
 
 def benchmark_errors(obj: Object) -> list[FieldError]:
@@ -111,9 +111,9 @@ def benchmark_warnings(obj: Object, old: Object | None) -> list[str]:
     found = []
     if lacking := job.unsupported(spec):
         found.append(f"{lacking[1]}: {lacking[0]}; {lacking[2]}")
-    if spec.get("task") == "text-to-embeddings" and spec.get("numConcurrency"):
+    if spec.get("task") in IN_BATCHES and spec.get("numConcurrency"):
         found.append(
-            "spec.numConcurrency: genai-bench varies the size of batches for embeddings, "
+            f"spec.numConcurrency: genai-bench varies the size of batches for {spec['task']}, "
             "one request at a time; the numbers are taken as sizes of batches"
         )
     for index, scenario in enumerate(spec.get("trafficScenarios") or ()):

@@ -43,7 +43,8 @@ def _amounts(resources: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     for kind in ("limits", "requests"):
         given = resources.get(kind)
         for name, value in given.items() if isinstance(given, dict) else ():
-            if not quantity.is_valid(value):
+            # The API server takes a null out; it is no amount, and no mistake either.
+            if value is not None and not quantity.is_valid(value):
                 yield FieldError(
                     f"{path}.{kind}.{name}",
                     f"{value!r} is no amount that Kubernetes reads; write for example 500m, 4 or "

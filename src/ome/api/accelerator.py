@@ -185,10 +185,21 @@ class AcceleratorIntegration(Lens, frozen=True, kw_only=True, rename="camel"):
     """Names by which queueing systems know it."""
 
     kueue_resource_flavor: Annotated[
-        str | None, Field("Name of its ResourceFlavor in Kueue.", default="none", example="h100")
+        str | None,
+        Field(
+            "Name of its ResourceFlavor in Kueue. Has no effect: Kueue takes the flavor whose "
+            "nodeLabels agree with discovery.nodeSelector.",
+            default="none",
+            example="h100",
+        ),
     ] = None
     volcano_gpu_type: Annotated[
-        str | None, Field("Name of its GPU type in Volcano.", default="none", example="H100")
+        str | None,
+        Field(
+            "Name of its GPU type in Volcano; asked for by pods that go through a Volcano queue.",
+            default="none",
+            example="NVIDIA-H100",
+        ),
     ] = msgspec.field(name="volcanoGPUType", default=None)
 
 

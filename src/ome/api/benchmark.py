@@ -24,7 +24,14 @@ from ome.api.lens import KubeObject, Lens
 from ome.api.lens import decode as decode_lens
 from ome.api.model import StorageSpec
 
-TASKS: Final = ("text-to-text", "image-to-text", "text-to-embeddings", "image-to-embeddings")
+TASKS: Final = (
+    "text-to-text",
+    "image-to-text",
+    "text-to-embeddings",
+    "image-to-embeddings",
+    "text-to-rerank",
+)
+"""The last one is ours: the earlier definitions do not know it."""
 API_FORMATS: Final = ("openai", "oci-cohere", "cohere")
 ENGINES: Final = ("vLLM", "SGLang", "TGI")
 GPU_TYPES: Final = ("H100", "A100", "MI300", "A10")

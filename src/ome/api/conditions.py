@@ -29,6 +29,8 @@ ANSWERS: Final = "Answers"
 """Ours: a real request got a real answer on this generation."""
 UPDATE_PENDING: Final = "UpdatePending"
 """Ours: a shared input changed and this service has not rolled yet."""
+AUTOSCALER_READY: Final = "AutoscalerReady"
+"""Ours: False while what scales a component can't; absent otherwise."""
 
 
 def component_ready(component: str) -> str:

@@ -290,6 +290,19 @@ class Rollout(Lens, frozen=True, kw_only=True, rename="camel"):
     ] = 10
 
 
+class Scaling(Lens, frozen=True, kw_only=True, rename="camel"):
+    """Section ``scaling`` (ours): who scales beside Kubernetes."""
+
+    from_zero: Annotated[
+        bool,
+        Field(
+            "Something here starts a service's first replica when it is asked (the gateway of "
+            "ome up does). Without it, and without Knative or KEDA, minReplicas 0 keeps one.",
+            example=False,
+        ),
+    ] = False
+
+
 class InferenceServiceConfig(Lens, frozen=True, kw_only=True, rename="camel"):
     """ConfigMap ``inferenceservice-config``. Each member is a data key."""
 
@@ -305,6 +318,7 @@ class InferenceServiceConfig(Lens, frozen=True, kw_only=True, rename="camel"):
     models: Models = Models()
     rollout: Rollout = Rollout()
     rdma: Rdma = Rdma()
+    scaling: Scaling = Scaling()
 
     @staticmethod
     def from_config_map(

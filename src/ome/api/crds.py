@@ -103,6 +103,7 @@ COLUMNS: Final[dict[Resource, tuple[tuple[str, str, str], ...]]] = {
     o.ACCELERATOR_CLASSES: (
         ("Vendor", "string", ".spec.vendor"),
         ("Family", "string", ".spec.family"),
+        ("Model", "string", ".spec.model"),
         ("Memory", "string", ".spec.capabilities.memoryGB"),
         ("Nodes", "integer", ".status.availableNodes"),
         _AGE,

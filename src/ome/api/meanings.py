@@ -99,6 +99,9 @@ ANNOTATIONS: Final = (
             "Queue of the pods where no Volcano queue is named: Kueue's with `kueue-enabled`, else "
             "Volcano's with high priority."),
     Meaning(c.A_KUEUE_ENABLED, _SERVICE, _YOU, "The dedicated cluster's queue is one of Kueue."),
+    Meaning(c.A_VOLCANO_GPU_TYPE, _PODS, _OME,
+            "GPU type that the pods of a Volcano queue ask for: `spec.integration.volcanoGPUType` "
+            "of their accelerator class."),
     Meaning(c.A_VOLCANO, _SERVICE, _YOU, "Ray clusters are scheduled by Volcano."),
     Meaning(c.A_INJECT_MODEL_INIT, _PODS, f"you, a runtime or {_OME}",
             "Adds the init container that unpacks or decrypts the model; the model is then not "
@@ -242,6 +245,9 @@ CONDITIONS: Final = (
     Meaning(cond.UPDATE_PENDING, "InferenceService", _OME,
             "A shared runtime or model has changed, and the service waits for its turn or is held. "
             "Absent where nothing waits."),
+    Meaning(cond.AUTOSCALER_READY, "InferenceService", _OME,
+            "False while a HorizontalPodAutoscaler or ScaledObject can't do its work; it takes no "
+            "readiness away. Absent where all is well."),
     Meaning("<Component>RouteReady", "InferenceService", _OME,
             "Knative's route of the component (Serverless only)."),
     Meaning("<Component>ConfigurationReady", "InferenceService", _OME,

@@ -2,8 +2,8 @@
 
 Evidence in order of weight: what the publisher declares (``pipeline_tag`` in the model card), files
 that only one kind of model has (sentence-transformers' ``modules.json``), the configuration (sub-
-configurations for images and sound, ``is_causal``), the name of the architecture, and last the name
-of the model.
+configurations for images and sound, ``is_causal``), the name of the architecture, what prepares
+images and sound for it (``preprocessor_config.json``), and last the name of the model.
 """
 
 from __future__ import annotations
@@ -51,13 +51,16 @@ _RERANKER = re.compile(r"rerank(er)?(?![a-z])")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """``declared`` is the card's pipeline tag, ``name`` what the model is called."""
+    """``declared`` is the card's pipeline tag, ``name`` what the model is called. ``takes_images``
+    and ``takes_sound``: a processor for them lies beside the model."""
 
     config: Mapping[str, Any]
     architecture: str
     model_type: str
     declared: str = ""
     name: str = ""
+    takes_images: bool = False
+    takes_sound: bool = False
     sentence_transformer: bool = False
     cross_encoder: bool = False
 
@@ -79,13 +82,22 @@ def infer(found: Evidence) -> tuple[str, ...]:
         return (EMBEDDING,)
     if _SPEECH.search(architecture) or kind == "whisper":
         return ("AUDIO_TO_TEXT",)
-    sees, hears = has_part(found.config, VISION_PARTS), has_part(found.config, AUDIO_PARTS)
+    embedding = found.config.get("embd_layer")
+    sees = has_part(found.config, VISION_PARTS) or (
+        isinstance(embedding, Mapping) and "image_embd_layer" in embedding
+    )
+    hears = has_part(found.config, AUDIO_PARTS)
     if "omni" in architecture or ("talker_config" in found.config and hears):
-        return _OMNI
+        silent = found.config.get("enable_audio_output") is False
+        return (VISION, "AUDIO_TO_TEXT") if silent else _OMNI
     if sees or "vision" in kind or _sees_by_name(architecture):
         return (VISION, "AUDIO_TO_TEXT") if hears else (VISION,)
     if hears:
         return ("AUDIO_TO_TEXT", TEXT)
+    if found.takes_images:
+        return (VISION, "AUDIO_TO_TEXT") if found.takes_sound else (VISION,)
+    if found.takes_sound:
+        return ("AUDIO_TO_TEXT",)
     name = found.name.lower()
     if _RERANKER.search(name):
         return (RERANK,)

@@ -34,6 +34,10 @@ _DOCUMENTS = frozenset(
         "modules.json",
         "config_sentence_transformers.json",
         "model.safetensors.index.json",
+        "preprocessor_config.json",
+        "processor_config.json",
+        "tokenizer_config.json",
+        "generation_config.json",
     }
 )
 _CARD = "README.md"

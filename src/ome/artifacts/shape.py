@@ -21,9 +21,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ome.artifacts import traits
-from ome.artifacts.estimate import layer_kind, tied
 from ome.artifacts.fields import Fields, text_part
 from ome.artifacts.gguf import GGUFHeader
+from ome.artifacts.mixers import kda_heads, layer_kind
+from ome.artifacts.tying import tied
 
 Shape = dict[str, int]
 
@@ -79,14 +80,8 @@ def _without_zeros(found: Shape) -> Shape:
 
 def _keeps(text: Fields, index: int) -> tuple[bool, bool]:
     """Whether this layer keeps (keys and values, a state)."""
-    pattern = text.text("hybrid_override_pattern")
-    if pattern:
-        letter = pattern[index : index + 1]
-        return letter == "*", letter == "M"
     kind = layer_kind(text, index)
-    if kind == "attention":
-        return True, False
-    return kind == "both", True
+    return kind in ("attention", "both"), kind not in ("attention", "none")
 
 
 def _shares_keys(text: Fields, index: int) -> bool:
@@ -132,6 +127,11 @@ def _state(text: Fields) -> int:
         size, keys = text.number("linear_value_head_dim"), text.number("linear_key_head_dim")
         mixed = 2 * text.number("linear_num_key_heads") * keys + values * size
         return values * size * keys + mixed * ((text.number("linear_conv_kernel_dim") or 4) - 1)
+    heads, size = kda_heads(text)
+    if heads:
+        return heads * size * size + 3 * heads * size * 3
+    if text.numbers("attn_type_list") or text.model_type.startswith("minimax"):
+        return text.heads * text.head_size * text.head_size
     if text.number("conv_L_cache"):
         return text.hidden * (text.number("conv_L_cache") - 1)
     state = text.number("mamba_d_state", "ssm_state_size", "state_size") or 16

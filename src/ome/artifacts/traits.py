@@ -2,14 +2,13 @@
 
 Only properties of model *types*, as transformers implements them, never sizes of single models:
 whether the output layer shares the embedding when the configuration is silent, whether the MLP has
-a gate, where biases are. ``DEFAULTS`` are the defaults of configuration classes, needed because a
-saved sub-configuration leaves out every value that equals its default.
+a gate, where biases are. What configuration classes assume is in :mod:`ome.artifacts.defaults`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 
 def _types(text: str) -> frozenset[str]:
@@ -18,9 +17,11 @@ def _types(text: str) -> frozenset[str]:
 
 TIED_BY_DEFAULT: Final = _types("""
     gemma gemma2 gemma3 gemma3_text gemma3n gemma3n_text gemma4 gemma4_text cohere cohere2 command-r
-    gpt2 gpt_bigcode bloom opt falcon mpt starcoder2 minicpm minicpm3 phi3small t5 mt5 bart mbart
+    gpt2 gpt_bigcode bloom opt falcon mpt starcoder2 minicpm minicpm3 phi3small t5 umt5 bart mbart
     whisper marian pegasus bert roberta xlm-roberta distilbert albert electra deberta deberta-v2
-    mamba recurrent_gemma smollm3 lfm2 lfm2_moe granitemoehybrid openelm
+    mamba recurrent_gemma smollm3 lfm2 lfm2_moe granitemoehybrid openelm zamba zamba2 ernie4_5
+    xlm_roberta camembert mpnet nomic_bert
+    phi4mm modernbert hunyuan_v1_dense
 """)
 """Output layer = embedding, unless the configuration says otherwise."""
 
@@ -38,27 +39,74 @@ QK_NORM: Final = _types("""
     qwen3 qwen3_moe qwen3_vl_text qwen3_vl_moe_text qwen3_next qwen3_5_text qwen3_5_moe_text
     gemma3 gemma3_text
 """)
+
+OUTPUT_GATE: Final = _types("qwen3_next qwen3_5_text qwen3_5_moe_text")
+"""Attention gates its output: the projection of the queries is twice as wide."""
 """Norms on queries and keys."""
 
 FOUR_NORMS: Final = _types("gemma2 gemma3 gemma3_text gemma3n_text glm4")
 
-HALF_INTERMEDIATE: Final = _types("qwen")
+HALF_INTERMEDIATE: Final = _types("qwen recurrent_gemma")
 """The field counts gate and value together."""
 
 ONE_SHARED_EXPERT: Final = _types("llama4 llama4_text")
 """A shared expert of the routed experts' size, which no field says."""
 
+DENSE_BESIDE_EXPERTS: Final = _types("arctic")
+"""A dense network beside the experts of each layer."""
+
+DOUBLE_LAYERS: Final = _types("longcat_flash")
+"""Each layer has two attentions and two dense networks beside its experts."""
+
+SHARED_TRANSFORMER: Final = _types("zamba zamba2")
+
+T5_LIKE: Final = _types("t5 mt5 umt5 longt5 switch_transformers")
+
 LEARNED_POSITIONS: Final = _types("""
-    gpt2 gpt_bigcode gpt_neo opt bert roberta xlm-roberta distilbert electra whisper bart mbart
+    gpt2 gpt_bigcode gpt_neo opt bert roberta xlm-roberta camembert mpnet distilbert electra albert
+    whisper bart mbart pegasus blenderbot plbart
 """)
 
-GATED_VISION: Final = _types("pixtral qwen2_5_vl")
+GATED_VISION: Final = _types("""
+    pixtral qwen2_5_vl qwen2_5_vl_vision qwen2_5_omni_vision_encoder qwen2_5_omni_thinker
+""")
 """Vision towers whose MLP has a gate."""
+
+GLM_VISION: Final = ("glm4v", "glm46v", "glm_ocr", "glmga")
+"""Beginnings of the types with GLM's vision tower."""
+
+KNOWN_TOWERS: Final[Mapping[str, Mapping[str, int]]] = {
+    name: dict(
+        zip(
+            ("hidden_size", "num_hidden_layers", "intermediate_size", "patch_size", "image_size"),
+            sizes,
+            strict=True,
+        )
+    )
+    for name, sizes in {
+        "siglip-so400m": (1152, 27, 4304, 14, 384),
+        "siglip-large": (1024, 24, 4096, 16, 384),
+        "siglip-base": (768, 12, 3072, 16, 384),
+        "clip-vit-large": (1024, 24, 4096, 14, 336),
+        "clip-vit-base": (768, 12, 3072, 32, 224),
+    }.items()
+} | {"mobilenetv5-300m": {"parameters": 294_126_912, "hidden_size": 2048}}
+"""Vision encoders that configurations name without their sizes."""
 
 ENCODERS: Final = _types("""
     bert roberta xlm-roberta xlm_roberta distilbert albert electra deberta deberta-v2 mpnet
     nomic_bert new modernbert jina_bert camembert xlm-roberta-xl eurobert
 """)
+
+NO_POOLER: Final = _types("""
+    distilbert electra deberta deberta-v2 modernbert nomic_bert new eurobert jina_bert
+""")
+"""Encoders that end with their last layer."""
+
+GATED_MLP: Final = _types("modernbert nomic_bert new eurobert jina_bert bitnet")
+"""Three matrices, although the activation's name says two."""
+
+NO_POSITIONS: Final = _types("modernbert nomic_bert new eurobert jina_bert deberta-v2")
 
 LATENT_CACHE: Final = _types("""
     deepseek_v2 deepseek_v3 deepseek_v32 deepseek_mtp kimi_k2 kimi_k25 kimi_linear longcat_flash
@@ -83,83 +131,3 @@ CLASS_OF: Final[Mapping[str, str]] = {
     "multi_modality": "MultiModalityCausalLM",
 }
 """The class of types whose configurations do not name one."""
-
-_LLAMA = {
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "vocab_size": 32000,
-    "max_position_embeddings": 2048,
-}
-_GEMMA = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256}
-
-DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "llama": _LLAMA,
-    "mistral": {
-        **_LLAMA,
-        "intermediate_size": 14336,
-        "num_key_value_heads": 8,
-        "max_position_embeddings": 131072,
-    },
-    "qwen2": {**_LLAMA, "intermediate_size": 22016, "vocab_size": 151936},
-    "gemma": {
-        "hidden_size": 3072,
-        "intermediate_size": 24576,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 16,
-        "head_dim": 256,
-        "vocab_size": 256000,
-        "max_position_embeddings": 8192,
-    },
-    "gemma2": {
-        **_GEMMA,
-        "hidden_size": 2304,
-        "intermediate_size": 9216,
-        "num_hidden_layers": 26,
-        "vocab_size": 256000,
-        "max_position_embeddings": 8192,
-    },
-    "gemma3_text": {
-        **_GEMMA,
-        "hidden_size": 2304,
-        "intermediate_size": 9216,
-        "num_hidden_layers": 26,
-        "vocab_size": 262208,
-        "max_position_embeddings": 131072,
-    },
-    "clip_vision_model": {
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "image_size": 224,
-        "patch_size": 32,
-    },
-    "siglip_vision_model": {
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "image_size": 224,
-        "patch_size": 16,
-    },
-    "pixtral": {
-        "hidden_size": 1024,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "image_size": 1024,
-        "patch_size": 16,
-    },
-    "qwen2_5_vl": {
-        "depth": 32,
-        "hidden_size": 1280,
-        "intermediate_size": 3420,
-        "out_hidden_size": 3584,
-        "patch_size": 14,
-        "temporal_patch_size": 2,
-        "spatial_merge_size": 2,
-    },
-}

@@ -23,6 +23,14 @@ _DTYPES: Mapping[str, str] = {
     "F8_E5M2": "float8_e5m2",
 }
 
+_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+_CONTEXTS = (
+    ("tokenizer_config.json", "model_max_length"),
+    ("generation_config.json", "max_length"),
+)
+_LONGEST_CONTEXT = 100_000_000
+"""Tokenizers without a limit say some enormous number."""
+
 
 def describe(
     config: Mapping[str, Any], folder: Path, card: Mapping[str, str], name: str
@@ -50,7 +58,7 @@ def describe(
         parameters_from="headers" if weights else "configuration" if count else "",
         quantization=quantization_name(quantization),
         dtype=_dtype(whole, text) or (_DTYPES.get(weights.dtype, "") if weights else ""),
-        max_tokens=text.context or whole.context,
+        max_tokens=text.context or whole.context or _context_elsewhere(folder),
         capabilities=able,
         format=format_,
         framework=NameVersion("transformers", version),
@@ -132,16 +140,40 @@ def _evidence(
     modules = folder / "modules.json"
     sentences = read_optional(folder / "config_sentence_transformers.json")
     crosses = sentences.get("model_type") == "CrossEncoder"
+    images, sound = _processors(folder)
     return capabilities.Evidence(
         config=config,
         architecture=architecture,
         model_type=whole.model_type,
         declared=card.get("pipeline_tag", ""),
         name=name,
+        takes_images=images,
+        takes_sound=sound,
         sentence_transformer=not crosses
         and (modules.is_file() or bool(sentences.get("similarity_fn_name"))),
         cross_encoder=crosses,
     )
+
+
+def _processors(folder: Path) -> tuple[bool, bool]:
+    """Whether something lies there that prepares (images, sound) for the model."""
+    images = sound = False
+    for name in _PROCESSORS:
+        data = read_optional(folder / name)
+        sees = "image_processor_type" in data or "image_processor" in data or "image_mean" in data
+        images |= sees
+        # Until there were image processors, both were called feature extractors.
+        sound |= "feature_extractor" in data or (not sees and "feature_extractor_type" in data)
+    return images, sound
+
+
+def _context_elsewhere(folder: Path) -> int:
+    """What the tokenizer, or else the generation, is limited to, where the model does not say."""
+    for name, key in _CONTEXTS:
+        value = read_optional(folder / name).get(key)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LONGEST_CONTEXT:
+            return value
+    return 0
 
 
 def _format(folder: Path, weights: safetensors.Weights | None) -> tuple[NameVersion, int]:

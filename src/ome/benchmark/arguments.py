@@ -20,7 +20,9 @@ WORDS: Final = "words"
 TOKENIZER_VARIABLE: Final = "MODEL_TOKENIZER"
 """In ``podOverride.env``: the tokenizer to use, a path or a name at the Hugging Face hub."""
 _HUB_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
-_ASK_FOR_MODEL: Final = ("openai",)
+_ASK_FOR_MODEL: Final = "openai"
+_RERANKS: Final = "vllm"
+"""What genai-bench calls OpenAI's API where it has a way to rerank, whatever the engine."""
 _A100: Final = {False: "A100-80G", True: "A100-40G"}
 
 
@@ -37,16 +39,12 @@ def command_line(
 ) -> list[str]:
     """All words after ``genai-bench``."""
     task = str(spec.get("task"))
-    words = ["benchmark", "--api-backend", backend, "--api-base", base]
+    if not model and backend != _ASK_FOR_MODEL:
+        raise _nameless(spec, backend)
+    called = _RERANKS if task == "text-to-rerank" else backend
+    words = ["benchmark", "--api-backend", called, "--api-base", base]
     if model:
         words += ["--api-model-name", model]
-    elif backend not in _ASK_FOR_MODEL:
-        raise RenderError(
-            "InvalidSpec",
-            f"a server that speaks {backend} can't be asked for the name of its model",
-            field="spec.endpoint.endpoint.modelName",
-            fix="name the model",
-        )
     words += ["--task", scenarios.TASKS.get(task, task)]
     words += ["--max-time-per-run", str(spec.get("maxTimePerIteration"))]
     words += ["--max-requests-per-run", str(spec.get("maxRequestsPerIteration"))]
@@ -54,14 +52,25 @@ def command_line(
     for scenario in spec.get("trafficScenarios") or ():
         words += ["--traffic-scenario", scenarios.normal(str(scenario))]
     for count in spec.get("numConcurrency") or ():
-        # genai-bench varies the size of batches for embeddings, one request at a time.
-        option = "--batch-size" if task == "text-to-embeddings" else "--num-concurrency"
+        option = "--batch-size" if task in scenarios.IN_BATCHES else "--num-concurrency"
         words += [option, str(count)]
     if spec.get("resultFolderName"):
         words += ["--experiment-folder-name", str(spec["resultFolderName"])]
     words += _server(spec.get("serviceMetadata"), small_a100)
     words += _parameters(spec.get("additionalRequestParams"))
     return [*words, *dataset, *storage]
+
+
+def _nameless(spec: Mapping[str, Any], backend: str) -> RenderError:
+    direct = (spec.get("endpoint") or {}).get("endpoint")
+    return RenderError(
+        "InvalidSpec",
+        f"a server that speaks {backend} can't be asked for the name of its model",
+        field="spec.endpoint.endpoint.modelName" if direct else "spec.endpoint.inferenceService",
+        fix="name the model"
+        if direct
+        else "measure it by its URL, with apiFormat and modelName: spec.endpoint.endpoint",
+    )
 
 
 def _server(facts: Mapping[str, Any] | None, small_a100: bool) -> list[str]:
@@ -105,6 +114,6 @@ def runs(spec: Mapping[str, Any]) -> int:
     shapes = len(spec.get("trafficScenarios") or ())
     if not shapes:
         shapes = 1 if spec.get("dataset") else scenarios.DEFAULT_COUNTS.get(task, 1)
-    batches = task == "text-to-embeddings"
+    batches = task in scenarios.IN_BATCHES
     default = scenarios.BATCH_SIZES if batches else scenarios.CONCURRENCIES
     return shapes * (len(spec.get("numConcurrency") or ()) or default)

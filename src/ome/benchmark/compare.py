@@ -3,6 +3,10 @@
 A run keeps mean, standard deviation and count of each latency, so that Welch's test can be made
 without the single requests. With fewer than eight requests on one side nothing is called
 significant: genai-bench's requests of one run are not independent enough for less.
+
+Throughput is one number a run, so one run says nothing of its spread. Where a side is several
+benchmarks of the same thing, their runs are put together (:func:`together`), and throughput gets a
+verdict too, over the runs.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from ome.apimachinery.objects import Object
 from ome.benchmark.summary import number
 
 LEAST: Final = 8
+LEAST_RUNS: Final = 3
 LEVEL: Final = 0.01
 """Chance that a difference is called one that is none."""
 LATENCIES: Final = (("ttft", "TTFT"), ("tpot", "ITL"), ("e2e_latency", "E2E"))
@@ -55,6 +60,50 @@ def key(run: Mapping[str, Any]) -> tuple[str, int, int]:
     )
 
 
+def together(measured: Sequence[Sequence[Object]]) -> list[Object]:
+    """The runs of several benchmarks of the same thing as those of one. Means and deviations are
+    those of all requests; percentiles are averages of the runs'."""
+    groups: dict[tuple[str, int, int], list[Object]] = {}
+    for runs in measured:
+        for run in runs:
+            groups.setdefault(key(run), []).append(run)
+    return [runs[0] if len(runs) == 1 else _pooled(runs) for runs in groups.values()]
+
+
+def _pooled(runs: Sequence[Object]) -> Object:
+    weights = [int(run.get("completed") or 0) for run in runs]
+    found: Object = {name: runs[0].get(name) for name in ("scenario", "concurrency", "batchSize")}
+    found["completed"] = sum(weights)
+    found["failed"] = sum(int(run.get("failed") or 0) for run in runs)
+    found["samples"] = {}
+    for name, _ in RATES:
+        values = [float(run[name]) for run in runs if name in run]
+        if values:
+            found[name] = math.fsum(values) / len(values)
+            found["samples"][name] = values
+    for name, _ in LATENCIES:
+        parts = [(run[name], n) for run, n in zip(runs, weights, strict=True) if run.get(name)]
+        if parts:
+            found[name] = _latency(parts)
+    return found
+
+
+def _latency(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Object:
+    count = sum(n for _, n in parts) or 1
+
+    def average(name: str) -> float:
+        return math.fsum(float(stats.get(name) or 0) * n for stats, n in parts) / count
+
+    mean = average("mean")
+    squares = (
+        n * (float(stats.get("stddev") or 0) ** 2 + (float(stats.get("mean") or 0) - mean) ** 2)
+        for stats, n in parts
+    )
+    found: Object = {"mean": mean, "stddev": math.sqrt(math.fsum(squares) / count)}
+    found |= {p: average(p) for p in ("p50", "p90", "p99") if all(p in s for s, _ in parts)}
+    return found
+
+
 def compare(a: Sequence[Object], b: Sequence[Object]) -> list[Line]:
     """Of the runs that both have."""
     others = {key(run): run for run in b}
@@ -74,7 +123,7 @@ def _lines(a: Object, b: Object) -> Iterable[Line]:
     for name, title in RATES:
         if name in a and name in b:
             x, y = float(a[name]), float(b[name])
-            yield Line(*where, title, x, y, _sign(y - x), None)
+            yield Line(*where, title, x, y, _sign(y - x), _runs_differ(a, b, name))
     counts = int(a.get("completed") or 0), int(b.get("completed") or 0)
     for name, title in LATENCIES:
         one, other = a.get(name) or {}, b.get(name) or {}
@@ -92,9 +141,21 @@ def _sign(difference: float) -> bool | None:
     return None if difference == 0 else difference > 0
 
 
-def differ(a: Mapping[str, Any], count_a: int, b: Mapping[str, Any], count_b: int) -> bool | None:
+def _runs_differ(a: Object, b: Object, name: str) -> bool | None:
+    sides = []
+    for side in (a, b):
+        values = (side.get("samples") or {}).get(name) or [float(side[name])]
+        mean = math.fsum(values) / len(values)
+        spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / len(values))
+        sides.append(({"mean": mean, "stddev": spread}, len(values)))
+    return differ(*sides[0], *sides[1], least=LEAST_RUNS)
+
+
+def differ(
+    a: Mapping[str, Any], count_a: int, b: Mapping[str, Any], count_b: int, *, least: int = LEAST
+) -> bool | None:
     """Whether two means differ by more than chance; None where there is too little to say."""
-    if min(count_a, count_b) < LEAST:
+    if min(count_a, count_b) < least:
         return None
     mean_a, mean_b = float(a["mean"]), float(b["mean"])
     # genai-bench gives the deviation of the requests it has seen, not an estimate for all.

@@ -17,6 +17,7 @@ from ome.api.config import BenchmarkPod
 from ome.apimachinery import quantity
 from ome.apimachinery.objects import Object, annotations_of, metadata, owner_reference
 from ome.benchmark import arguments, storage
+from ome.benchmark.scenarios import FORMATS
 from ome.rendering.errors import RenderError
 from ome.rendering.modelfiles import ModelFiles, model_files
 
@@ -42,7 +43,7 @@ _GPU_TOLERATION: Final = {"key": c.NVIDIA_GPU, "operator": "Exists", "effect": "
 @dataclass(frozen=True)
 class BenchmarkInput:
     """``service`` and its ``model`` where a service is measured; ``program`` is the pod's, by file
-    name."""
+    name; ``fetcher`` is for datasets in buckets."""
 
     job: Object
     settings: BenchmarkPod
@@ -50,6 +51,7 @@ class BenchmarkInput:
     service: Object | None = None
     model: Object | None = None
     accelerator: Object | None = None
+    fetcher: storage.Fetcher | None = None
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,13 @@ def render(given: BenchmarkInput) -> BenchmarkChildren:
             field="spec.podOverride.image",
             fix=f"set it, or image in ConfigMap {c.BENCHMARK_JOB_CONFIG}",
         )
-    _check_task(spec)
     target = _target(given, meta.get("namespace") or "")
+    if problem := unsupported(spec, target.backend):
+        raise RenderError("NotSupportedYet", problem[0], field=problem[1], fix=problem[2])
     results = storage.output(spec, meta.get("namespace") or "", on_host=on_host)
-    data = storage.dataset(spec, meta.get("namespace") or "", on_host=on_host)
+    data = storage.dataset(
+        spec, meta.get("namespace") or "", on_host=on_host, fetcher=given.fetcher
+    )
     words = arguments.command_line(
         spec,
         backend=target.backend,
@@ -159,14 +164,8 @@ def deadline(spec: Mapping[str, Any]) -> int:
     return START_SECONDS + arguments.runs(spec) * each
 
 
-def _check_task(spec: Mapping[str, Any]) -> None:
-    problem = unsupported(spec)
-    if problem:
-        raise RenderError("NotSupportedYet", problem[0], field=problem[1], fix=problem[2])
-
-
-def unsupported(spec: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """What genai-bench lacks: (what, field, remedy)."""
+def unsupported(spec: Mapping[str, Any], backend: str = "") -> tuple[str, str, str] | None:
+    """What genai-bench lacks: (what, field, remedy). Without ``backend`` as the spec says."""
     task = str(spec.get("task"))
     if task.startswith("image-") and not spec.get("dataset"):
         return (
@@ -175,11 +174,14 @@ def unsupported(spec: Mapping[str, Any]) -> tuple[str, str, str] | None:
             "name a dataset, for example storageUri: hf://ORG/DATASET with parameters.image_column",
         )
     direct = (spec.get("endpoint") or {}).get("endpoint") or {}
-    if task == "image-to-embeddings" and (direct.get("apiFormat") or "openai") == "openai":
+    spoken = backend or direct.get("apiFormat") or "openai"
+    known = FORMATS.get(task, (spoken,))
+    if spoken not in known:
+        formats = " or ".join(known)
         return (
-            "genai-bench measures image-to-embeddings only of servers that speak cohere",
+            f"genai-bench measures {task} only of servers that speak {formats}",
             "spec.task",
-            "take another task, or an endpoint with apiFormat cohere or oci-cohere",
+            f"take another task, or an endpoint with apiFormat {formats}",
         )
     return None
 
@@ -284,6 +286,9 @@ def _pod(
         "volumes": _by("name", volumes, override.get("volumes")),
         "tolerations": [t for i, t in enumerate(tolerations) if t not in tolerations[:i]],
     }
+    before = [container for place in places for container in place.before]
+    if before:
+        pod["initContainers"] = before
     selector = {**_where_files_are(target), **(override.get("nodeSelector") or {})}
     if selector:
         pod["nodeSelector"] = selector

@@ -11,6 +11,7 @@ TASKS: Final = {
     "image-to-text": "image-text-to-text",
     "text-to-embeddings": "text-to-embeddings",
     "image-to-embeddings": "image-to-embeddings",
+    "text-to-rerank": "text-to-rerank",
 }
 """What genai-bench calls the tasks of the contract."""
 
@@ -25,9 +26,28 @@ SCENARIOS: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
     "text-to-embeddings": (re.compile(rf"E\([0-9]+(,[0-9]+)?\){_DATASET}"), "E(256)"),
     "image-to-text": (re.compile(_IMAGE + _DATASET), "I(512,512)"),
     "image-to-embeddings": (re.compile(_IMAGE + _DATASET), "I(512,512)"),
+    "text-to-rerank": (re.compile(rf"R{_PAIR}{_DATASET}"), "R(256,100)"),
 }
 """By task: what a scenario looks like, and examples."""
 
+IN_BATCHES: Final = ("text-to-embeddings", "text-to-rerank")
+"""Tasks of which genai-bench varies the size of batches, one request at a time."""
+TYPICAL: Final = {
+    "text-to-text": "D(100,100)",
+    "image-to-text": "I(512,512)",
+    "text-to-embeddings": "E(256)",
+    "image-to-embeddings": "I(512,512)",
+    "text-to-rerank": "R(256,100)",
+}
+"""What ``ome bench`` takes where nothing is said."""
+FORMATS: Final = {
+    "text-to-text": ("openai", "cohere", "oci-cohere"),
+    "image-to-text": ("openai",),
+    "text-to-embeddings": ("openai", "cohere", "oci-cohere"),
+    "image-to-embeddings": ("cohere", "oci-cohere"),
+    "text-to-rerank": ("openai",),
+}
+"""By task: the APIs through which genai-bench measures it."""
 CONCURRENCIES: Final = 9
 BATCH_SIZES: Final = 7
 DEFAULT_COUNTS: Final = {
@@ -35,6 +55,7 @@ DEFAULT_COUNTS: Final = {
     "image-to-text": 3,
     "text-to-embeddings": 5,
     "image-to-embeddings": 3,
+    "text-to-rerank": 7,
 }
 """How many scenarios, concurrencies and batch sizes genai-bench takes where none are given."""
 

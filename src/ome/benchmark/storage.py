@@ -2,12 +2,14 @@
 that carry what nobody should read.
 
 Everything secret travels in the environment, from a Secret (``storage.key``) or, where somebody has
-written it into ``parameters``, from there; never in a command line.
+written it into ``parameters``, from there; never in a command line. A dataset in a bucket is
+fetched by OME itself before genai-bench begins, which reads files only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,6 +22,10 @@ RESULTS: Final = "/ome-benchmark/results"
 DATASET: Final = "/ome-benchmark/dataset"
 RESULTS_VOLUME: Final = "benchmark-output-storage"
 DATASET_VOLUME: Final = "benchmark-dataset"
+FETCH: Final = "dataset"
+"""Name of the container that fetches a dataset."""
+DATASET_VARIABLE: Final = "OME_BENCHMARK_DATASET"
+"""What else is known of the dataset, as JSON: ``split`` and ``name``."""
 
 SECRET_PARAMETERS: Final = {
     "security_token": "OCI_SECURITY_TOKEN",
@@ -49,7 +55,36 @@ _OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 _PROVIDERS: Final = {"s3": "aws", "az": "azure", "gs": "gcp", "github": "github"}
 WRITABLE: Final = ("oci", "s3", "az", "gs", "github", "pvc", "local")
-READABLE: Final = ("hf", "pvc", "local")
+_MOUNTED: Final = ("pvc", "local")
+_FETCHED: Final = ("s3", "gs", "az", "oci", "github")
+READABLE: Final = ("hf", *_MOUNTED, *_FETCHED)
+_FETCH_VARIABLES: Final = {
+    **SECRET_PARAMETERS,
+    "aws_region": "AWS_REGION",
+    "region": "AWS_REGION",
+    "endpoint": "AWS_ENDPOINT_URL",
+    "gcp_credentials_path": "GOOGLE_APPLICATION_CREDENTIALS",
+}
+"""Parameters of a dataset, and what the command that fetches it reads."""
+_UNSIGNED: Final = {
+    "s3": "AWS_SKIP_SIGNATURE",
+    "gs": "GOOGLE_SKIP_SIGNATURE",
+    "az": "AZURE_SKIP_SIGNATURE",
+}
+_RIGHTS: Final = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """How ``ome`` is called in a pod: in OME's own ``image``, or (on one machine) on the host."""
+
+    image: str
+    program: tuple[str, ...] = ("ome",)
 
 
 @dataclass(frozen=True)
@@ -61,6 +96,8 @@ class Storage:
     env_from: tuple[Object, ...] = ()
     volumes: tuple[Object, ...] = ()
     mounts: tuple[Object, ...] = field(default=())
+    before: tuple[Object, ...] = ()
+    """Containers that do their work before the benchmark's begins."""
 
 
 def output(spec: Mapping[str, Any], namespace: str, *, on_host: bool) -> Storage:
@@ -81,12 +118,15 @@ def output(spec: Mapping[str, Any], namespace: str, *, on_host: bool) -> Storage
         if name in parameters:
             arguments += [option, str(parameters[name])]
     arguments += _region(uri, parameters)
-    env = tuple(
-        {"name": variable, "value": str(parameters[name])}
-        for name, variable in SECRET_PARAMETERS.items()
-        if parameters.get(name)
-    )
-    return Storage(tuple(arguments), env, secret)
+    known = dict(SECRET_PARAMETERS)
+    if uri.scheme == "s3":
+        known["endpoint"] = "AWS_ENDPOINT_URL"
+    return Storage(tuple(arguments), _variables(parameters, known), secret)
+
+
+def _variables(parameters: Mapping[str, str], known: Mapping[str, str]) -> tuple[Object, ...]:
+    found = {known[name]: str(value) for name, value in parameters.items() if name in known}
+    return tuple({"name": name, "value": value} for name, value in sorted(found.items()) if value)
 
 
 def _bucket(uri: StorageURI, parameters: Mapping[str, str]) -> list[str]:
@@ -118,9 +158,11 @@ def _region(uri: StorageURI, parameters: Mapping[str, str]) -> list[str]:
     return []
 
 
-def dataset(spec: Mapping[str, Any], namespace: str, *, on_host: bool) -> Storage:
+def dataset(
+    spec: Mapping[str, Any], namespace: str, *, on_host: bool, fetcher: Fetcher | None = None
+) -> Storage:
     """Of ``spec.dataset``; nothing where there is none. Parameters ``prompt_column`` and
-    ``image_column`` say what is where."""
+    ``image_column`` say what is where, ``split`` and ``name`` which part is meant."""
     location = spec.get("dataset")
     if not location:
         return Storage()
@@ -135,10 +177,16 @@ def dataset(spec: Mapping[str, Any], namespace: str, *, on_host: bool) -> Storag
         if parameters.get(name)
         for word in (f"--dataset-{name.replace('_', '-')}", str(parameters[name]))
     ]
+    part = {name: str(parameters[name]) for name in ("name", "split") if parameters.get(name)}
+    env: tuple[Object, ...] = ()
+    if part:
+        env = ({"name": DATASET_VARIABLE, "value": json.dumps(part, sort_keys=True)},)
     secret = _secret(location)
     if uri.scheme == "hf":
         name = f"{uri.container}/{uri.path}".strip("/").removeprefix("datasets/")
-        return Storage(("--dataset-path", name, *more), (), secret)
+        return Storage(("--dataset-path", name, *more), env, secret)
+    if uri.scheme in _FETCHED:
+        return _fetched(uri, location, env, more, on_host, fetcher)
     folder, _, file = uri.path.strip("/").rpartition("/")
     mount_path = f"{DATASET}/data" if uri.scheme == "pvc" else f"/{folder}"
     holder = StorageURI(uri.scheme, uri.uri, uri.container, folder, namespace=uri.namespace)
@@ -146,7 +194,47 @@ def dataset(spec: Mapping[str, Any], namespace: str, *, on_host: bool) -> Storag
         holder, where, DATASET_VOLUME, mount_path, namespace, on_host, write=False
     )
     path = f"{mount_path.rstrip('/')}/{file}"
-    return Storage(("--dataset-path", path, *more), (), secret, (volume,), (mount,))
+    return Storage(("--dataset-path", path, *more), env, secret, (volume,), (mount,))
+
+
+def _fetched(
+    uri: StorageURI,
+    location: Mapping[str, Any],
+    env: tuple[Object, ...],
+    more: Sequence[str],
+    on_host: bool,
+    fetcher: Fetcher | None,
+) -> Storage:
+    """Brought by ``ome model download`` into a folder that goes with the pod. Its credentials are
+    that container's alone: results may go to another account."""
+    if fetcher is None:
+        raise RenderError(
+            "DatasetUnusable",
+            f"nothing here can fetch {uri}: this operator does not know OME's own image",
+            field="spec.dataset.storageUri",
+            fix="set OME_IMAGE in the operator's environment, or use hf:// or pvc://",
+        )
+    path = f"{DATASET}/data"
+    mount: Object = {"name": DATASET_VOLUME, "mountPath": DATASET}
+    parameters: Mapping[str, str] = location.get("parameters") or {}
+    variables = list(_variables(parameters, _FETCH_VARIABLES))
+    if (parameters.get("auth") or "").lower() in ("anonymous", "none") and uri.scheme in _UNSIGNED:
+        variables.append({"name": _UNSIGNED[uri.scheme], "value": "true"})
+    container: Object = {
+        "name": FETCH,
+        "image": fetcher.image,
+        "command": [*fetcher.program, "model", "download", uri.uri, path],
+        "env": variables,
+        "envFrom": list(_secret(location)),
+        "volumeMounts": [mount],
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    if not on_host:
+        container["securityContext"] = dict(_RIGHTS)
+    volume: Object = {"name": DATASET_VOLUME, "emptyDir": {}}
+    words = ("--dataset-path", path, *more)
+    return Storage(words, env, (), (volume,), ({**mount, "readOnly": True},), (container,))
 
 
 def _place(

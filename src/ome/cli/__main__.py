@@ -1,5 +1,5 @@
 """``python -m ome.cli``"""
 
-from ome.cli.main import main
+from ome.cli.entry import main
 
 main()

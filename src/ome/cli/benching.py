@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,8 +24,8 @@ from ome.cli.output import Output
 
 POLL_SECONDS = 0.3
 FORMATS = ("table", "json", "csv", "md")
-SCENARIOS = ("D(100,100)",)
 CONCURRENCIES = (1, 4)
+_STEP = re.compile(r"(Collecting|Downloading|Installing collected|Building) ?(\S*)")
 
 
 def new_name(api: Api, base: str) -> str:
@@ -78,46 +79,64 @@ def output_for(api: Api, home: Home, given: str, name: str) -> str:
 
 def need_environment(home: Home, output: Output) -> None:
     """On one machine: genai-bench must be there before a benchmark is made."""
-    if benchenv.version(home.bench_python) is None:
+    if not benchenv.is_complete(home.bench_environment):
         output.say("genai-bench is not installed yet")
         install(home, output)
 
 
-def install(home: Home, output: Output) -> str:
-    """Makes the environment; its version. Raises CliError with pip's own last words."""
-    found = benchenv.version(home.bench_python)
-    if found is not None:
-        return found
-    folder = home.bench_python.parent.parent
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    for command in benchenv.commands(folder):
-        lines: list[str] = []
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            step = re.match(r"(Collecting|Downloading|Installing collected|Building) ?(\S*)", line)
-            if step:
-                waited = time.monotonic() - began
-                text = f"installing genai-bench ({benchenv.SIZE}): {step[1]} {step[2]}"
-                output.status(f"{text} [{waited:.0f} s]", fact=step[1])
-        if process.wait():
-            said = next((x for x in reversed(lines) if x.lower().startswith("error")), lines[-1])
+def install(home: Home, output: Output, python: str = "") -> str:
+    """Makes the environment, or anew where it is another OME's; its version. Raises CliError with
+    pip's own last words."""
+    folder = home.bench_environment
+    if not benchenv.is_complete(folder):
+        base = benchenv.base_python(python)
+        if base is None:
             raise CliError(
-                f"genai-bench could not be installed: {said}",
-                where=str(folder),
-                remedy=f"It needs the package index that pip is configured for, {benchenv.SIZE} "
-                "of disk, and Python below 3.13",
+                f"genai-bench runs on Python 3.11 and 3.12, and {python or 'there'} is none",
+                remedy="Name one: ome bench install --python /usr/bin/python3.12",
             )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        for command in benchenv.commands(folder, base):
+            _step(command, output, began, folder)
+        benchenv.finish(folder)
+        output.clear()
+        output.say(f"genai-bench installed in {time.monotonic() - began:.0f} s")
     found = benchenv.version(home.bench_python)
     if found is None:
         raise CliError("genai-bench was installed and can't be found", where=str(folder))
-    output.clear()
-    output.say(f"genai-bench {found} installed in {time.monotonic() - began:.0f} s")
     return found
+
+
+def _step(command: Sequence[str], output: Output, began: float, folder: Path) -> None:
+    """Runs one command; on a terminal the seconds go on while it says nothing."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    lines: list[str] = []
+
+    def read() -> None:
+        assert process.stdout is not None
+        lines.extend(line.rstrip() for line in process.stdout)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    step, seen = "preparing", 0
+    while reader.is_alive():
+        reader.join(POLL_SECONDS)
+        for line in lines[seen:]:
+            if found := _STEP.match(line):
+                step = f"{found[1]} {found[2]}".strip()
+        seen = len(lines)
+        waited = time.monotonic() - began
+        text = f"installing genai-bench ({benchenv.SIZE}): {step} [{waited:.0f} s]"
+        output.status(text, fact=step.partition(" ")[0])
+    if process.wait():
+        said = [x for x in lines if x.lower().startswith("error")] or lines or ["no word"]
+        raise CliError(
+            f"genai-bench could not be installed: {said[-1]}",
+            where=str(folder),
+            remedy=f"It needs the package index that pip is configured for, {benchenv.SIZE} of "
+            "disk, and Python 3.11 or 3.12",
+        )
 
 
 def follow(api: Api, output: Output, name: str, namespace: str, timeout: float) -> Object:
@@ -234,6 +253,16 @@ def draw(home: Home, path: str, title: str, lines: Sequence[plot.Series]) -> Non
 # -- sweeps --------------------------------------------------------------------------------------
 
 
+def parse_settings(texts: Sequence[str]) -> list[tuple[list[str], list[Any]]]:
+    """Each field once, with all its values in order."""
+    found: dict[str, tuple[list[str], list[Any]]] = {}
+    for text in texts:
+        path, values = parse_setting(text)
+        _, known = found.setdefault(".".join(path), (path, []))
+        known += [value for value in values if value not in known]
+    return list(found.values())
+
+
 def parse_setting(text: str) -> tuple[list[str], list[Any]]:
     """``engine.minReplicas=1|2``: the path below spec, and the values to try."""
     path, equals, values = text.partition("=")
@@ -261,6 +290,15 @@ def combinations(
             yield [(path, value), *rest]
 
 
+def title_of(chosen: Sequence[tuple[list[str], Any]]) -> str:
+    """As it could be written on the command line."""
+    written = [
+        f"{'.'.join(path)}={value if isinstance(value, str) else json.dumps(value)}"
+        for path, value in chosen
+    ]
+    return ", ".join(written)
+
+
 def patch_of(chosen: Sequence[tuple[list[str], Any]]) -> Object:
     """A merge patch of the service's spec."""
     spec: Object = {}
@@ -272,9 +310,12 @@ def patch_of(chosen: Sequence[tuple[list[str], Any]]) -> Object:
     return {"spec": spec}
 
 
-def current(service: Mapping[str, Any], path: Sequence[str]) -> Any:
-    """The value there now; None where there is none, which a merge patch takes away again."""
+def before(service: Mapping[str, Any], path: Sequence[str]) -> tuple[list[str], Any]:
+    """What brings back what is there now: the path and its value; or the first part of the path
+    that is not there, and None, with which a merge patch takes it away."""
     found: Any = service.get("spec") or {}
-    for part in path:
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+    for depth, part in enumerate(path, 1):
+        if not isinstance(found, Mapping) or part not in found:
+            return list(path[:depth]), None
+        found = found[part]
+    return list(path), found

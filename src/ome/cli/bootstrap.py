@@ -80,6 +80,7 @@ async def configure(client: Client, gateway: str) -> None:
             "pathTemplate": "/services/{{ .Namespace }}/{{ .Name }}",
         },
         "readiness": {"probe": "completion"},
+        "scaling": {"fromZero": True},
     }
     await _configure(client, INFERENCE_SERVICE_CONFIG, ours)
 
@@ -142,7 +143,7 @@ def gateway_pod(node: str, argv: Sequence[str], environment: Mapping[str, str]) 
             "containers": [container],
         },
     }
-    pod["metadata"]["annotations"][A_HASH] = _digest(pod)
+    pod["metadata"]["annotations"][A_HASH] = digest(pod)
     return pod
 
 
@@ -178,16 +179,16 @@ async def gateway_problem(client: Client) -> str:
 
 async def _ensure(client: Client, resource: Resource, obj: Object) -> None:
     """Creates the object, or updates it where its hash says that it has changed."""
-    digest = _digest(obj)
+    stamp = digest(obj)
     meta: dict[str, Any] = obj["metadata"]
     wanted = {
         **obj,
-        "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), A_HASH: digest}},
+        "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), A_HASH: stamp}},
     }
     live = await _found(client, resource, meta["name"])
     if live is None:
         await _created(client, resource, wanted)
-    elif annotations_of(live).get(A_HASH) != digest:
+    elif annotations_of(live).get(A_HASH) != stamp:
         await client.apply(resource, wanted, field_manager=MANAGER)
 
 
@@ -208,6 +209,7 @@ async def _created(client: Client, resource: Resource, obj: Object) -> None:
         log.debug("%s %s is there already", resource.kind, obj["metadata"]["name"])
 
 
-def _digest(obj: Object) -> str:
+def digest(obj: Object) -> str:
+    """Changes with what the object says."""
     text = json.dumps(obj, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -22,7 +22,7 @@ from ome.apimachinery.objects import Object, Resource, metadata
 from ome.cli.api import Api
 from ome.controllers.decide import Decision
 from ome.controllers.plan import MANAGED, Apply, belongs
-from ome.rendering import Observed
+from ome.rendering import Observed, Rendered
 
 _TEMPLATES: dict[Resource, tuple[str, ...]] = {
     r.DEPLOYMENTS: ("spec", "template"),
@@ -44,6 +44,11 @@ class Change:
     what: str
     note: str = ""
     fields: tuple[str, ...] = ()
+
+    @property
+    def restarts(self) -> bool:
+        """Pods that serve now end by it."""
+        return self.note in (_STOPS, _RESTARTS)
 
 
 def observe(api: Api, service: Object) -> Observed:
@@ -76,7 +81,21 @@ def changes(api: Api, decision: Decision, observed: Observed) -> Iterator[Change
         yield Change("~", f"{scaled.resource.kind} {scaled.key.name}", scaled.sentence)
     for gone in plan.deletes:
         workload = gone.resource in _TEMPLATES
+        if gone.anew:
+            yield Change("~", f"{gone.resource.kind} {gone.key.name}", _RESTARTS)
+            continue
         yield Change("-", f"{gone.resource.kind} {gone.key.name}", _STOPS if workload else "")
+
+
+def hand_overs(rendered: Rendered) -> Iterator[str]:
+    """What goes later: a component's workload of another mode, once the new one can serve."""
+    for component in rendered.components.values():
+        if component.previous is not None:
+            kind, name = component.previous
+            yield (
+                f"{kind.kind} {name} serves until {component.workload.kind} "
+                f"{component.workload_name} is available, then it is deleted: {_STOPS}"
+            )
 
 
 _STOPS = "its pods stop"

@@ -88,8 +88,12 @@ class Home:
         return self.root / "bench"
 
     @property
+    def bench_environment(self) -> Path:
+        return self.bench / "venv"
+
+    @property
     def bench_python(self) -> Path:
-        return self.bench / "venv" / "bin" / "python"
+        return self.bench_environment / "bin" / "python"
 
     def make(self) -> None:
         """Creates the folders, closed to other users."""

@@ -78,6 +78,10 @@ def cli(
     )
 
 
+_NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""A group called by its name alone: its help is shown (older clicks show it themselves)."""
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns its exit status and prints its errors."""
     try:
@@ -88,6 +92,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.UsageError as error:
+        if isinstance(error, _NO_ARGUMENTS):
+            Output().say(error.format_message())
+            return USAGE
         said = error.format_message().rstrip(".")
         Output().error(f"{said}{'' if said[-1:] == '?' else '.'} See '{_path(error)} --help'")
         return USAGE

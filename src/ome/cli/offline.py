@@ -7,10 +7,11 @@ model that is there already keeps what a node has read out of its files, as it d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ome.api import resources as ours
+from ome.api.constants import A_SERVING_RUNTIME
 from ome.apimachinery.errors import NotFound
 from ome.apimachinery.objects import Object, Resource, key_of
 from ome.apimachinery.patches import merge_patch
@@ -27,6 +28,8 @@ from ome.selection import compile_runtimes
 _MODELS = (ours.BASE_MODELS, ours.CLUSTER_BASE_MODELS)
 _SERVICE_WORDS = ("isvc", "service", "services", "inferenceservice", "inferenceservices")
 _RUNTIMES = (ours.SERVING_RUNTIMES, ours.CLUSTER_SERVING_RUNTIMES)
+_KINDS_OF_MODELS = tuple(resource.kind for resource in _MODELS)
+_KINDS_OF_RUNTIMES = tuple(resource.kind for resource in _RUNTIMES)
 
 
 @dataclass(slots=True)
@@ -42,6 +45,8 @@ class Offline:
 
     api: Api | None = None
     """The API that answers; None where only files speak."""
+    stored: bool = False
+    """The services are as the API has them, not as a file wants them."""
 
     def add(self, resource: Resource, found: Iterable[Object]) -> None:
         """Objects that are there already stay: what was added first goes first."""
@@ -86,18 +91,23 @@ class Offline:
         ]
 
 
-def load(context: Context, files: tuple[str, ...], names: tuple[str, ...] = ()) -> Offline:
-    """Services of files (checked against the schemas), or services by name from the running API."""
+def load(
+    context: Context, files: tuple[str, ...], names: tuple[str, ...] = (), *, users: bool = False
+) -> Offline:
+    """Services of files (checked against the schemas), or services by name from the running API.
+
+    With ``users``, files without a service speak of the services of the running API that use what
+    is in them."""
     if bool(files) == bool(names):
         raise usage("say either a file (-f FILE) or the name of a service")
-    return _of_names(context, names) if names else _of_files(context, files)
+    return _of_names(context, names) if names else _of_files(context, files, users)
 
 
 def _of_names(context: Context, names: tuple[str, ...]) -> Offline:
     from ome.cli.commands.get import not_found
 
     api = context.api()
-    world = Offline()
+    world = Offline(stored=True)
     if len(names) > 1 and names[0].lower() in _SERVICE_WORDS:
         names = names[1:]  # `ome explain isvc NAME`, as the other commands have it
     for word in names:
@@ -151,7 +161,7 @@ def _served(api: Api) -> Capabilities:
     return Capabilities(frozenset(found))
 
 
-def _of_files(context: Context, files: tuple[str, ...]) -> Offline:
+def _of_files(context: Context, files: tuple[str, ...], users: bool) -> Offline:
     entries = manifests.read(files)
     resources = checks.check_all(entries)
     world = Offline(sources=["the files"])
@@ -161,9 +171,11 @@ def _of_files(context: Context, files: tuple[str, ...]) -> Offline:
             world.services.append(obj)
         else:
             world.add(resource, [obj])
-    if not world.services:
-        raise CliError("there is no InferenceService in it", where=", ".join(files))
     api = _running(context)
+    if not world.services:
+        if api is None or not users:
+            raise CliError("there is no InferenceService in it", where=", ".join(files))
+        world.services, world.stored = _users(api, world.objects), True
     if api is not None:
         _add_running(world, api)
     else:
@@ -171,6 +183,34 @@ def _of_files(context: Context, files: tuple[str, ...]) -> Offline:
         world.add(ours.CLUSTER_SERVING_RUNTIMES, [m.object for m in shipped])
         world.sources.append("the shipped catalog")
     return world
+
+
+def _users(api: Api, given: Mapping[tuple[str, str, str], Object]) -> list[Object]:
+    """The services that use one of these objects, or may come to use it: those without a runtime
+    so far."""
+    return [
+        service
+        for service in api.list(ours.INFERENCE_SERVICES)
+        if any(_uses(service, *place) for place in given)
+    ]
+
+
+def _uses(service: Object, kind: str, namespace: str, name: str) -> bool:
+    if namespace and namespace != service["metadata"].get("namespace"):
+        return False
+    spec, status = service.get("spec") or {}, service.get("status") or {}
+    model = spec.get("model") or {}
+    if kind in _KINDS_OF_MODELS:
+        return bool(model.get("name") == name)
+    if kind in _KINDS_OF_RUNTIMES:
+        named = (spec.get("runtime") or {}).get("name")
+        chosen = (status.get("annotations") or {}).get(A_SERVING_RUNTIME)
+        return name == (named or chosen or name)
+    if kind == ours.FINE_TUNED_WEIGHTS.kind:
+        return name in (model.get("fineTunedWeights") or ()) or model.get("name") == name
+    components = (status.get("components") or {}).values()
+    chosen = {(c.get("selectedAccelerator") or {}).get("acceleratorClass") for c in components}
+    return kind == ours.ACCELERATOR_CLASSES.kind and name in chosen
 
 
 def _filled(obj: Object, resource: Resource, namespace: str) -> Object:

@@ -12,6 +12,9 @@ Nothing the API server says ends the process: a missing right, a missing CRD or 
 away are waited out. ``/readyz`` and the log say what is missing, with the rule to add where it is a
 right. Only what can't get better by itself is an error at the start: an address that is taken, an
 API server that is too old.
+
+Out of memory ends it at once, as the kernel would: caches that missed a change can't be trusted,
+and a new process does nothing to what is healthy.
 """
 
 from __future__ import annotations
@@ -24,9 +27,10 @@ import re
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -35,15 +39,16 @@ from ome.admission.views import LOOKED_AT
 from ome.api import constants as c
 from ome.api import resources as o
 from ome.apimachinery.errors import StatusError
-from ome.apimachinery.objects import Resource, labels_of
+from ome.apimachinery.objects import Object, Resource, labels_of
 from ome.apimachinery.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS
-from ome.cli import forbidden
-from ome.cli.errors import CliError
+from ome.cli import forbidden, shipped
+from ome.cli.errors import FAILURE, CliError
 from ome.cli.health import HealthServer
 from ome.cli.metrics import CONTENT_TYPE, Metrics
 from ome.cli.webhooks import Webhooks
 from ome.controllers import Operator
 from ome.controllers.claims import Inspector
+from ome.controllers.plan import OPTIONAL
 from ome.kube import Client, Informer, KubeError, LeaderElector, LeadershipLost
 
 log = logging.getLogger("ome.operator")
@@ -53,7 +58,13 @@ OLDEST_SERVER = (1, 28)
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _TELL_SECONDS = 15.0
 _RIVAL_SECONDS = 5.0
+_OPTIONAL = frozenset(f"{kind.plural}.{kind.group}" for kind in OPTIONAL)
 L_VERSION = "app.kubernetes.io/version"
+_LAST_WORDS = (
+    b'{"level":"error","logger":"ome.operator","msg":"out of memory, the operator ends; what it '
+    b'manages is not touched. Raise its memory limit if that happens again"}\n'
+)
+"""Made beforehand: there is no memory left then."""
 
 
 def own_identity() -> str:
@@ -76,12 +87,30 @@ class Options:
     drain: float = 5.0
     identity: str = field(default_factory=own_identity)
     lease_duration: float = 15.0
+    catalog: tuple[Object, ...] = ()
+    """What of the shipped catalog is to be there."""
 
 
 async def run(client: Client, options: Options) -> None:
     """Runs until SIGTERM or SIGINT. Raises CliError where it can't begin."""
+    asyncio.get_running_loop().set_exception_handler(_failed)
     await check_server(client)
-    await _Replica(client, options).run()
+    try:
+        await _Replica(client, options).run()
+    except* MemoryError:
+        _out_of_memory()
+
+
+def _failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What is raised where nobody waits for it: in callbacks, and in tasks that are forgotten."""
+    if isinstance(context.get("exception"), MemoryError):
+        _out_of_memory()
+    loop.default_exception_handler(context)
+
+
+def _out_of_memory() -> NoReturn:
+    os.write(sys.stderr.fileno(), _LAST_WORDS)
+    os._exit(FAILURE)
 
 
 async def check_server(client: Client) -> None:
@@ -164,7 +193,7 @@ class _Replica:
 
     def _informers(self) -> list[Informer]:
         hooks = self._webhooks.informers() if self._webhooks is not None else []
-        return [*self._operator.cluster.informers(), *self._extra, *hooks, self._crds]
+        return [*self._operator.informers(), *self._extra, *hooks, self._crds]
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -245,7 +274,9 @@ class _Replica:
     async def _lead(self) -> None:
         self._leads = True
         try:
-            await self._operator.lead()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(shipped.put(self._client, self._options.catalog), name="catalog")
+                await self._operator.lead()
         finally:
             self._leads = False
 
@@ -263,6 +294,8 @@ class _Replica:
         return found
 
     def _unread(self) -> Iterator[str]:
+        if problem := self._operator.kinds.problem:
+            yield f"which kinds the cluster has: {forbidden.explained(problem)}"
         for informer in self._informers():
             if informer.has_synced:
                 continue
@@ -293,13 +326,12 @@ class _Replica:
                 log.info("ready")
             told = problems
 
-    def _crd_changed(self, event: str, old: Any, new: Any) -> None:
+    def _crd_changed(self, _event: str, old: Any, new: Any) -> None:
         """Which kinds there are has changed; and ours should be those of this version."""
         snapshot = new if new is not None else old
         name = snapshot.key.name
-        look: Callable[[], None] | None = getattr(self._operator, "look_for_kinds", None)
-        if look is not None and event != "MODIFIED":
-            look()
+        if name in _OPTIONAL:  # MODIFIED too: a kind is served some time after its definition
+            self._operator.kinds.look(changing=True)
         if not name.endswith(f".{o.GROUP}") or new is None:
             return
         version = labels_of(snapshot.object()).get(L_VERSION)

@@ -58,6 +58,8 @@ HOST = "127.0.0.1"
 READY_SECONDS = 60.0
 PROGRESS_SECONDS = 1.0
 """How often a download's progress is written: somebody is looking, and nobody else writes."""
+GIVE_BACK_SECONDS = 60.0
+"""The connections of a start are closed after 20 s. It takes a few milliseconds each time."""
 KEEP_PODS_SIGNAL = signal.SIGUSR1
 
 
@@ -128,7 +130,8 @@ async def run(
 
             def ready() -> None:
                 home.write_state(state)
-                _trim()
+                frugal.give_back()
+                gc.freeze()  # what is there now stays: later collections need not look at it
                 on_ready(Started(state, time.monotonic() - began))
 
             try:
@@ -142,16 +145,11 @@ async def run(
         lock.close()
 
 
-def _trim() -> None:
-    """Gives back what only the start needed, and keeps what stays out of later collections."""
-    gc.collect()
-    gc.freeze()
-    if sys.platform == "linux":
-        import ctypes
-
-        # musl has no such function, and nothing to give back either.
-        with contextlib.suppress(AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+async def _stay_small() -> None:
+    """Gives back what was needed for a while, from time to time; the start needs most."""
+    while True:
+        await asyncio.sleep(GIVE_BACK_SECONDS)
+        frugal.give_back()
 
 
 class _Signals:
@@ -277,6 +275,7 @@ async def _run_parts(
         "node": node.run(),
         "operator": operator,
         "model agent": agent.run(),
+        "housekeeping": _stay_small(),
     }
     tasks = {asyncio.create_task(work, name=name) for name, work in parts.items()}
     asked = asyncio.create_task(stop.asked.wait())
@@ -394,7 +393,7 @@ def _taken(port: int, error: OSError | None, option: str) -> CliError:
 def _gateway(home: Home, node: str, port: int) -> bootstrap.Gateway:
     argv = [sys.executable, "-m", "ome.standalone.gateway"]
     argv += ["--api-socket", str(home.socket), "--listen", f"{HOST}:{port}"]
-    return bootstrap.Gateway(port, bootstrap.gateway_pod(node, argv, frugal.GATEWAY_SETTINGS))
+    return bootstrap.Gateway(port, bootstrap.gateway_pod(node, argv, frugal.SETTINGS))
 
 
 def _state(home: Home, api_port: int, gateway_port: int) -> Object:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from ome.api import config, names
 from ome.api import constants as c
 from ome.api import resources as o
 from ome.apimachinery import resources as r
-from ome.apimachinery.errors import NotFound, StatusError
+from ome.apimachinery.errors import FieldError, NotFound, StatusError
 from ome.apimachinery.objects import (
     Key,
     Object,
@@ -33,20 +32,22 @@ from ome.apimachinery.objects import (
     uid_of,
 )
 from ome.benchmark import job as jobs
-from ome.benchmark import outcome, summary
+from ome.benchmark import summary
 from ome.benchmark.outcome import Told
+from ome.benchmark.storage import Fetcher
+from ome.controllers import benchmarklog
 from ome.controllers import benchmarkstate as states
 from ome.controllers.cluster import Cluster
+from ome.controllers.configuration import ConfigurationReporter
 from ome.controllers.executor import NameTaken, execute
 from ome.controllers.plan import Apply, Plan, owns
-from ome.kube import Client, Events, Informer, KubeError, PatchType, Result
+from ome.kube import Client, Events, Informer, PatchType, Result
 from ome.rendering import RenderError
 
 log = logging.getLogger("ome.controllers.benchmarks")
 
 FOLLOW_SECONDS = 5.0
 """How often a running benchmark's log is read, at most."""
-LOG_BYTES = 2 << 20
 
 
 @cache
@@ -70,6 +71,7 @@ class BenchmarkCaches:
             field_selector=f"metadata.name={c.BENCHMARK_JOB_CONFIG}",
         )
         self.settings = config.BenchmarkJobConfig()
+        self.configuration = ConfigurationReporter(c.BENCHMARK_JOB_CONFIG, namespace)
         self._config.add_handler(self._read_settings)
         self.benchmarks.add_index("service", _service_of)
         self.benchmarks.add_index("job", lambda obj: [_job_of(obj)])
@@ -107,10 +109,14 @@ class BenchmarkCaches:
             enqueue(key)
 
     def _read_settings(self, _event: str, _old: Any, new: Any) -> None:
-        data = None if new is None else new.object().get("data")
-        self.settings, problems = config.BenchmarkJobConfig.from_config_map(data, self.settings)
-        for problem in problems:
-            log.warning("configuration: %s: %s", problem.path, problem.message)
+        """What the ConfigMap said last counts where it is gone."""
+        live = None if new is None else new.object()
+        problems: list[FieldError] = []
+        if live is not None:
+            self.settings, problems = config.BenchmarkJobConfig.from_config_map(
+                live.get("data"), self.settings
+            )
+        self.configuration.changed(problems, live)
 
 
 def _service_of(benchmark: Mapping[str, Any]) -> list[str]:
@@ -140,12 +146,14 @@ class Benchmarks:
         caches: BenchmarkCaches,
         events: Events,
         follow_seconds: float = FOLLOW_SECONDS,
+        fetcher: Fetcher | None = None,
     ) -> None:
         self._client = client
         self._cluster = cluster
         self._caches = caches
         self._events = events
         self._follow_seconds = follow_seconds
+        self._fetcher = fetcher
 
     async def reconcile(self, key: Key) -> Result | None:
         benchmark = self._caches.benchmarks.get(key.namespace, key.name)
@@ -195,6 +203,7 @@ class Benchmarks:
             service=service,
             model=self._model(service),
             accelerator=self._accelerator(service),
+            fetcher=self._fetcher,
         )
         try:
             children = jobs.render(given)
@@ -263,7 +272,7 @@ class Benchmarks:
         key, results = key_of(benchmark), jobs.results_name(key_of(benchmark).name)
         pods = [p for p in self._caches.pods.by_index("job", _job_of(benchmark)) if _of(p, live)]
         pods.sort(key=lambda p: str(metadata(p).get("creationTimestamp")), reverse=True)
-        told = await self._told(pods[:1])
+        told = await benchmarklog.told(self._client, pods[0]) if pods else Told()
         status = states.followed(
             benchmark,
             live,
@@ -293,24 +302,6 @@ class Benchmarks:
         text = "suspend the run" if wanted else "begin the run anew"
         self._events.normal(benchmark, "Suspended" if wanted else "Resumed", text)
 
-    async def _told(self, pods: list[Object]) -> Told:
-        """What the newest pod has written; nothing where its log can't be had (any more)."""
-        if not pods or not (pods[0].get("status") or {}).get("containerStatuses"):
-            return Told()
-        key = key_of(pods[0])
-        text = bytearray()
-        container = pods[0]["spec"]["containers"][0]["name"]
-        try:
-            async with asyncio.timeout(30):
-                chunks = self._client.logs(
-                    key.name, key.namespace, container=container, limit_bytes=LOG_BYTES
-                )
-                async for chunk in chunks:
-                    text += chunk
-        except (StatusError, KubeError, TimeoutError) as error:
-            log.debug("%s: no log: %s", key, error)
-        return outcome.read(text.decode(errors="replace"))
-
     def _aside(self, benchmark: Object) -> str:
         named = _service_of(benchmark)
         if not named or self._service(benchmark) is not None:
@@ -335,10 +326,9 @@ class Benchmarks:
             },
             "data": summary.data(found),
         }
-        try:
-            live = await self._client.get(r.CONFIG_MAPS, jobs.results_name(key.name), key.namespace)
-        except NotFound:
-            live = None
+        named = f"metadata.name={jobs.results_name(key.name)}"
+        listed = await self._client.list(r.CONFIG_MAPS, key.namespace, field_selector=named)
+        live = listed.items[0] if listed.items else None
         if live is not None and len(summary.runs_of(live.get("data"))) > len(runs):
             return  # the log has lost its beginning
         if live is None or live.get("data") != wanted["data"]:

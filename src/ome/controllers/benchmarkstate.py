@@ -12,7 +12,7 @@ from typing import Any
 from ome.api import benchmark as b
 from ome.api import reasons
 from ome.apimachinery.objects import Object, condition, metadata
-from ome.benchmark import outcome, summary
+from ome.benchmark import outcome, storage, summary
 from ome.benchmark.outcome import Told
 from ome.rendering import RenderError
 
@@ -143,10 +143,10 @@ def _ended(live: Mapping[str, Any]) -> Mapping[str, Any] | None:
 # -- pods ----------------------------------------------------------------------------------------
 
 
-def _containers(pods: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [
-        entry for pod in pods for entry in (pod.get("status") or {}).get("containerStatuses") or ()
-    ]
+def _containers(
+    pods: Sequence[Mapping[str, Any]], kind: str = "containerStatuses"
+) -> list[Mapping[str, Any]]:
+    return [entry for pod in pods for entry in (pod.get("status") or {}).get(kind) or ()]
 
 
 def _started(pods: Sequence[Mapping[str, Any]]) -> str:
@@ -165,12 +165,27 @@ def _why_not_started(pods: Sequence[Mapping[str, Any]]) -> str:
         if scheduled.get("status") == "False":
             problem = scheduled.get("message") or scheduled.get("reason")
             return f"Unschedulable: pod {metadata(pod)['name']} can't be placed: {problem}"
-    for entry in _containers(pods):
+    for entry in _containers(pods, "initContainerStatuses"):
+        if (entry.get("state") or {}).get("running"):
+            return "the dataset is being fetched"
+    for entry in [*_containers(pods, "initContainerStatuses"), *_containers(pods)]:
         held = (entry.get("state") or {}).get("waiting") or {}
         if held.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
             message = held.get("message") or "no message"
             return f"{held['reason']}: {message}{_hint(str(message))}"
+        if 'volume "' in str(held.get("message") or ""):
+            return _not_mounted(str(held["message"]))
     return "the pod starts" if pods else "waiting for the pod"
+
+
+def _not_mounted(message: str) -> str:
+    """A node that says so in the container's status (ours); others tell it in events only."""
+    places = {storage.RESULTS_VOLUME: "OutputUnwritable", storage.DATASET_VOLUME: "DatasetUnusable"}
+    code = next((code for name, code in places.items() if f'"{name}"' in message), "JobFailed")
+    return (
+        f"{code}: {message}. What to do: see that it can be mounted, and the benchmark starts by "
+        "itself; or create the benchmark again with another place"
+    )
 
 
 def _hint(message: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ome.api import constants as c
+from ome.api import external as x
 from ome.api import names
 from ome.api import resources as o
 from ome.apimachinery import resources as r
@@ -97,12 +98,18 @@ class Cluster:
         }
         for informer in self._coming.values():
             informer.add_index("service", lambda obj: [service_of(obj)])
+        return self.coming()
+
+    def coming(self) -> list[Informer]:
+        """Informers that are being read for the first time."""
         return list(self._coming.values())
 
     def use(self, capabilities: Capabilities) -> None:
-        """From now on these kinds are there."""
+        """From now on these kinds are there, and no others of those that a cluster may lack."""
         self.children.update(self._coming)
         self._coming = {}
+        for kind in self.children.keys() - ALWAYS - capabilities.kinds:
+            del self.children[kind]
         self.capabilities = capabilities
 
     async def synced(self) -> None:
@@ -168,8 +175,10 @@ class Cluster:
 
     def version(self, resource: Resource, key: Key) -> str | None:
         """The version of a service or of a child in the cache; None where it isn't there."""
-        informer = self.services if resource == o.INFERENCE_SERVICES else self.children[resource]
-        snapshot = informer.snapshot(key.namespace, key.name)
+        informer = (
+            self.services if resource == o.INFERENCE_SERVICES else self.children.get(resource)
+        )
+        snapshot = informer.snapshot(key.namespace, key.name) if informer is not None else None
         return None if snapshot is None else str(snapshot.metadata.get("resourceVersion") or "")
 
     def pods_of(self, service: Object) -> dict[str, list[Object]]:
@@ -199,6 +208,17 @@ class Cluster:
     def services_on_node(self, node: str) -> set[str]:
         """Index values of the services that have pods there."""
         return {service_of(pod) for pod in self.pods.by_index("node", node)}
+
+    def rolling(self) -> set[str]:
+        """Index values of the services of which a workload rolls and has not failed at it."""
+        kinds = (self.children.get(kind) for kind in (r.DEPLOYMENTS, x.LEADER_WORKER_SETS))
+        return {
+            service_of(found)
+            for informer in kinds
+            if informer is not None
+            for found in informer.snapshots()
+            if _rolls(found)
+        }
 
     def services_of_label(self, value: str) -> list[Key]:
         return self.services.keys_by_index("label", value)
@@ -335,6 +355,19 @@ def _weights_of_service(service: Mapping[str, Any]) -> list[str]:
 def _runtimes_of_service(service: Mapping[str, Any]) -> list[str]:
     name = ((service.get("spec") or {}).get("runtime") or {}).get("name")
     return [name or AUTOMATIC]
+
+
+def _rolls(workload: Mapping[str, Any]) -> bool:
+    """An update is on its way, and what runs is still of the version before."""
+    status = workload.get("status") or {}
+    if not status.get("replicas"):
+        return False
+    progress = condition(workload, "Progressing") or {}
+    if progress.get("status") == "False":
+        return False
+    seen = status.get("observedGeneration") or 0
+    new = seen < (metadata(workload).get("generation") or 0)
+    return bool(new or (status.get("updatedReplicas") or 0) < status["replicas"])
 
 
 def _newest_first(pod: Object) -> tuple[str, str]:

@@ -1,5 +1,5 @@
-"""Says what is wrong with the configuration, once per problem, to those who look in different
-places: the log (every replica), and a Warning event on the ConfigMap (who leads).
+"""Says what is wrong with a ConfigMap of the configuration, once per problem, to those who look in
+different places: the log (every replica), and a Warning event on the ConfigMap (who leads).
 
 When a problem is gone that is said too, so that whoever corrects a typo sees that it counted.
 """
@@ -7,10 +7,10 @@ When a problem is gone that is said too, so that whoever corrects a typo sees th
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
-from ome.api import constants as c
+from ome.apimachinery.errors import FieldError
 from ome.apimachinery.objects import Object
-from ome.controllers.settings import OperatorSettings
 from ome.kube import Events
 
 log = logging.getLogger("ome.controllers.configuration")
@@ -22,11 +22,12 @@ CORRECTED = "ConfigurationRead"
 class ConfigurationReporter:
     """Between :meth:`lead` and :meth:`follow` events are written, otherwise only the log."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, name: str, namespace: str) -> None:
+        self._where = f"{namespace}/{name}"
         self._absent: Object = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": c.INFERENCE_SERVICE_CONFIG, "namespace": namespace},
+            "metadata": {"name": name, "namespace": namespace},
         }
         self._config_map = self._absent
         self._events: Events | None = None
@@ -41,10 +42,11 @@ class ConfigurationReporter:
     def follow(self) -> None:
         self._events = None
 
-    def changed(self, settings: OperatorSettings, config_map: Object | None) -> None:
+    def changed(self, found: Iterable[FieldError], config_map: Object | None) -> None:
+        """``found`` is all that is wrong with the ConfigMap now."""
         self._config_map = config_map or self._absent
-        problems = tuple(str(problem) for problem in settings.problems)
-        extra = {"object": f"{self._absent['metadata']['namespace']}/{c.INFERENCE_SERVICE_CONFIG}"}
+        problems = tuple(str(problem) for problem in found)
+        extra = {"object": self._where}
         for problem in problems:
             if problem not in self._told:
                 log.warning("configuration: %s", problem, extra=extra)

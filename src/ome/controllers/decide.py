@@ -148,7 +148,9 @@ def _rendered(world: World, given: RenderInput, so_far: Decision) -> Decision:
         return replace(so_far, problem=Problem(RENDERED, "BadMerge", text, fix))
     return replace(
         so_far,
-        plan=plan_children(world.service, rendered.children, world.observed, rendered.keep),
+        plan=plan_children(
+            world.service, rendered.children, world.observed, rendered.keep, rendered.replaced
+        ),
         rendered=rendered,
         ingress=ingress,
         warnings=(*so_far.warnings, *rendered.warnings),

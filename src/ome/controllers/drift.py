@@ -3,7 +3,7 @@
 Two questions, both pure:
 
 * :func:`contains`: is everything that we want in the live object, with the same value? What the
-  server or others added beside it doesn't matter.
+  server or others added beside it doesn't matter, but in selectors.
 * :func:`unwanted`: do we own a field (by ``managedFields``) that we no longer want?
 
 For a child that was created and never changed since, the second question is: was it made from
@@ -24,17 +24,15 @@ from ome.apimachinery.objects import Object, metadata
 from ome.controllers.ownership import created_from, digest
 
 _IDENTITY = ("apiVersion", "kind")
+_ATOMIC = ("selector", "nodeSelector")
+"""Maps that have one owner: what somebody adds to a selector changes what it selects."""
 _LIST_KEYS = ("name", "mountPath", "containerPort", "port", "ip", "topologyKey", "uid", "key")
 
 
 def contains(live: Any, wanted: Any) -> bool:
     """True where ``wanted`` is part of ``live``."""
-    if isinstance(wanted, Mapping):
-        if not isinstance(live, Mapping):
-            return not wanted and live is None
-        return all(
-            contains(live.get(key), value) for key, value in wanted.items() if value is not None
-        )
+    if type(wanted) is dict:
+        return _contains_members(live, wanted)
     if isinstance(wanted, list):
         return _contains_list(live, wanted)
     if live == wanted and isinstance(live, bool) == isinstance(wanted, bool):
@@ -42,12 +40,27 @@ def contains(live: Any, wanted: Any) -> bool:
     return _same_quantity(live, wanted)
 
 
+def _contains_members(live: Any, wanted: Object) -> bool:
+    if type(live) is not dict:
+        return not wanted and live is None
+    for key, value in wanted.items():
+        if value is None:
+            continue
+        found = live.get(key)
+        if key in _ATOMIC and isinstance(value, Mapping):
+            if found != value:
+                return False
+            continue
+        # Most of an object is texts that are the same: no call for these.
+        if not (type(value) is str and found == value) and not contains(found, value):
+            return False
+    return True
+
+
 def _contains_list(live: Any, wanted: list[Any]) -> bool:
     if not isinstance(live, list):
         return not wanted and live is None
-    if len(live) == len(wanted) and all(
-        contains(ours, theirs) for ours, theirs in zip(live, wanted, strict=True)
-    ):
+    if len(live) == len(wanted) and all(map(contains, live, wanted)):
         return True
     key = _list_key(wanted)
     if key is None:

@@ -3,6 +3,9 @@
 * Objects are created by POST, one request that can't hit an object of somebody else: that one is
   left alone, and :class:`NameTaken` says whose it is. Changes go out by server-side apply, field
   manager ``ome``, forced: what the plan names is ours (:mod:`ome.controllers.ownership`).
+* A child of ours that the cache doesn't show, because it lags or somebody took the child's label or
+  owner away, is only marked as ours again. What else is to be done about it is decided when the
+  cache shows it: a plan that takes it for missing knows neither its template nor its replicas.
 * Deletions name the uid, so that a new object of the same name is never hit.
 * One event for what was created, changed, scaled and deleted at one time, with the actions' own
   sentences.
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from ome.api import constants as c
 from ome.apimachinery.errors import AlreadyExists, Conflict, NotFound
@@ -54,13 +58,21 @@ Wrote = Callable[[Resource, Object], None]
 
 async def execute(
     plan: Plan, client: Client, events: Events, wrote: Wrote = lambda _resource, _object: None
-) -> None:
-    """Carries out all actions in order. Raises what the server answers."""
+) -> bool:
+    """Carries out all actions in order. Raises what the server answers.
+
+    False where a child exists that the plan took for missing: what was observed is not what is.
+    """
     done: dict[str, list[str]] = {}
+    complete = True
     try:
         for apply in plan.applies:
-            wrote(apply.resource, await _apply(plan.owner, apply, client))
-            _note(done, plan.owner, _REASONS.get(apply.verb, ""), apply)
+            changed, action = await _apply(plan.owner, apply, client)
+            wrote(apply.resource, changed)
+            if action is None or action.verb != apply.verb:
+                complete = False
+            if action is not None:
+                _note(done, plan.owner, _REASONS.get(action.verb, ""), action)
         for scale in plan.scales:
             changed = await _set_replicas(client, scale.resource, scale.key, scale.replicas)
             wrote(scale.resource, changed)
@@ -71,6 +83,7 @@ async def execute(
     finally:
         for reason, sentences in done.items():
             events.normal(plan.owner, reason, "; ".join(sentences))
+    return complete
 
 
 _REASONS = {"create": "Created", "update": "Updated"}
@@ -85,32 +98,50 @@ def _note(
         done.setdefault(reason, []).append(action.sentence)
 
 
-async def _apply(owner: Object, action: Apply, client: Client) -> Object:
+async def _apply(owner: Object, action: Apply, client: Client) -> tuple[Object, Apply | None]:
+    """What the server has now, and what was done; None where nothing was to be done."""
     try:
-        if action.verb == "create":
-            made = await _create(owner, action, client)
-        else:
-            made = await _change(action, action.hand_over, client)
+        if action.verb != "create":
+            return await _change(action, action.hand_over, client), action
+        return await _create(owner, action, client)
     except NotFound as error:
         if action.resource in OPTIONAL and "namespaces" not in error.message:
             raise KindGone(action.resource, action.sentence) from error
         raise
-    if action.replicas is not None:
-        made = await _set_replicas(client, action.resource, action.key, action.replicas)
-    return made
 
 
-async def _create(owner: Object, action: Apply, client: Client) -> Object:
+async def _create(owner: Object, action: Apply, client: Client) -> tuple[Object, Apply | None]:
     """The cache holds only labelled children, and may lag: somebody may have the name."""
+    key = action.key
     try:
-        return await client.create(
+        made = await client.create(
             action.resource, ownership.for_creation(action.object), field_manager=c.MANAGER
         )
-    except AlreadyExists:
-        found = await client.get(action.resource, action.key.name, action.key.namespace)
-        if not belongs(owner, found):
-            raise _taken(owner, action, found) from None
-        return await _change(action, ownership.handed_over(found, action.object), client)
+    except AlreadyExists as taken:
+        found = await _holder(client, action)
+        if found is None:  # the next look makes it
+            raise Conflict(f"{taken.message}, and was deleted meanwhile") from taken
+    else:
+        if action.replicas is not None:
+            made = await _set_replicas(client, action.resource, key, action.replicas)
+        return made, action
+    if not belongs(owner, found) and not ownership.is_stray(found, action.object):
+        raise _taken(owner, action, found)
+    patch = ownership.marks(found, action.object)
+    if not patch:
+        return found, None
+    made = await client.patch(
+        action.resource, key.name, patch, namespace=key.namespace, field_manager=c.MANAGER
+    )
+    sentence = f"mark {action.resource.kind} {key.name} as the service's again"
+    return made, replace(action, verb="update", sentence=sentence)
+
+
+async def _holder(client: Client, action: Apply) -> Object | None:
+    """Who has the name. A list, which we may do anyway, spares the right to get."""
+    named = f"metadata.name={action.key.name}"
+    listed = await client.list(action.resource, action.key.namespace, field_selector=named)
+    return listed.items[0] if listed.items else None
 
 
 async def _change(action: Apply, hand_over: list[Object], client: Client) -> Object:
@@ -149,7 +180,13 @@ async def _set_replicas(client: Client, resource: Resource, key: Key, count: int
 
 async def _delete(action: Delete, client: Client) -> bool:
     try:
-        await client.delete(action.resource, action.key.name, action.key.namespace, uid=action.uid)
+        await client.delete(
+            action.resource,
+            action.key.name,
+            action.key.namespace,
+            propagation="Foreground" if action.anew else "Background",
+            uid=action.uid,
+        )
     except (NotFound, Conflict):
         return False  # gone already, or a new object has the name
     return True

@@ -43,7 +43,7 @@ log = logging.getLogger("ome.controllers.inferenceservice")
 
 _RETRY_ANSWER = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _LOG_LINES = 5
-_SETTLED = ("Serving", "ScaledToZero")
+_SETTLED = ("Serving", "ScaledToZero", "SwitchedOff")
 """Reasons of a Ready that nothing is left to do for."""
 PROGRESS_SECONDS = 1.0
 """So long at least lies between two statuses of a service that differ in progress alone."""
@@ -84,6 +84,7 @@ class InferenceServices:
         self._waves = Waves()
         self._refused: dict[Key, int] = {}
         self._written: dict[Key, float] = {}
+        self._own: dict[Key, str] = {}
         self._lag = Lag(cluster.version)
         self._teller = Teller(events)
         self._asking: dict[Key, _Asking] = {}
@@ -91,6 +92,12 @@ class InferenceServices:
         self.enqueue: Callable[[Key], None] = lambda _key: None
         self.look_for_kinds: Callable[[], None] = lambda: None
         """Called where a service waits for a kind that the cluster did not serve so far."""
+
+    def resume(self) -> None:
+        """Before the first look: what rolls counts, so that restarts never make a wave higher."""
+        for label in self._cluster.rolling():
+            for key in self._cluster.services_of_label(label):
+                self._waves.hold(key)
 
     async def reconcile(self, key: Key) -> Result | None:
         service = self._cluster.services.get(key.namespace, key.name)
@@ -126,8 +133,10 @@ class InferenceServices:
         again = recycling.again
         try:
             wrote = partial(self._lag.wrote, key)
-            await execute(decision.plan, self._client, self._events, wrote)
+            complete = await execute(decision.plan, self._client, self._events, wrote)
             self._refused.pop(key, None)
+            if not complete:
+                return Result(LOOK_AGAIN_SECONDS)  # and nothing is said of what was not seen
         except (NameTaken, KindGone, StatusError) as error:
             if isinstance(error, StatusError) and not refusals.is_refusal(error):
                 raise
@@ -161,12 +170,20 @@ class InferenceServices:
             may_roll=self._waves.holds(key),
         )
         decision = decide(world)
-        if decision.rendered is None or not decision.rendered.pending or world.may_roll:
+        if world.may_roll:
             return decision
+        pending = decision.rendered is not None and bool(decision.rendered.pending)
         held = metadata(service).get("annotations", {}).get(c.A_HOLD_ROLLOUT) == "true"
-        if held or not self._waves.acquire(key, cluster.settings.rollouts_at_once):
+        if not pending or held:
+            self._leave_waves(key)
+            return decision
+        if not self._waves.acquire(key, cluster.settings.rollouts_at_once):
             return decision
         return decide(replace(world, may_roll=True))
+
+    def _leave_waves(self, key: Key) -> None:
+        for following in self._waves.release(key):
+            self.enqueue(following)
 
     # -- reporting ----------------------------------------------------------------------------
 
@@ -196,6 +213,7 @@ class InferenceServices:
             answer_required=self._cluster.settings.completion_probe,
             ingress=decision.ingress,
             accelerators=decision.accelerators,
+            changing=self._lag.awaited(key),
         )
         result = build(given)
         self._release_wave(key, result.status, decision)
@@ -212,9 +230,7 @@ class InferenceServices:
         ready = cond.get(status["conditions"], cond.READY) or {}
         if decision.plan or ready.get("reason") not in _SETTLED:
             return
-        following = self._waves.release(key)
-        if following is not None:
-            self.enqueue(following)
+        self._leave_waves(key)
 
     async def _write(self, service: Object, status: Object) -> float | None:
         """Writes what has changed; of mere progress not more than one status a second."""
@@ -237,6 +253,7 @@ class InferenceServices:
         except NotFound:
             return None
         self._lag.wrote(key, o.INFERENCE_SERVICES, answer)
+        self._own[key] = str(metadata(answer).get("resourceVersion") or "")
         self._teller.changed(service, updated)
         return None
 
@@ -308,17 +325,23 @@ class InferenceServices:
         if asking is not None and asking.task is not None:
             asking.task.cancel()
 
+    def has_written(self, key: Key, version: str) -> bool:
+        """Whether that version of the service is a status from here: it tells nothing new.
+
+        It was written over the version that was looked at, else there was a conflict.
+        """
+        return bool(version) and self._own.get(key) == version
+
     # -- leaving ------------------------------------------------------------------------------
 
     def _forget(self, key: Key) -> None:
         self._written.pop(key, None)
+        self._own.pop(key, None)
         self._lag.forget(key)
         self._refused.pop(key, None)
         self._teller.forget(key)
         self._stop_asking(key)
-        following = self._waves.release(key)
-        if following is not None:
-            self.enqueue(following)
+        self._leave_waves(key)
 
     async def _let_go(self, service: Object) -> None:
         """Children go with their owner; all that can hold a service back is our old finalizer."""

@@ -42,6 +42,11 @@ class Lag:
         write = _Write(resource, key_of(answer), version, self._clock() + PATIENCE_SECONDS)
         self._writes.setdefault(service, []).append(write)
 
+    def awaited(self, service: Key) -> frozenset[tuple[Resource, str]]:
+        """What was written for the service and is not in the cache."""
+        written = self._writes.get(service, ()) if self.behind(service) else ()
+        return frozenset((write.resource, write.key.name) for write in written)
+
     def behind(self, service: Key) -> bool:
         """True while something that was written for the service is not in the cache."""
         left = [write for write in self._writes.get(service, ()) if self._awaited(write)]

@@ -5,7 +5,8 @@ What triggers what:
 ============================ ===================================================================
 change of                    brings back
 ============================ ===================================================================
-InferenceService             itself, and the models it names (a deleted model may wait for it)
+InferenceService             itself (but for a status that was written here), and the models it
+                             names (a deleted model may wait for it)
 a child, a pod               the service whose label it carries
 a model                      itself and every service that names it
 a node's report, a node      the models that the report speaks of
@@ -26,19 +27,21 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ome.apimachinery.errors import StatusError
+from ome.api import constants as c
 from ome.apimachinery.objects import Key, key_of
+from ome.apimachinery.resources import HORIZONTAL_POD_AUTOSCALERS, POD_DISRUPTION_BUDGETS
+from ome.benchmark.storage import Fetcher
 from ome.controllers.accelerators import Accelerators, node_changed, pod_changed
 from ome.controllers.benchmarks import FOLLOW_SECONDS, BenchmarkCaches, Benchmarks
 from ome.controllers.claims import Inspector
 from ome.controllers.cluster import Cluster, lost_since, service_of
 from ome.controllers.configuration import ConfigurationReporter
 from ome.controllers.inferenceservice import InferenceServices
+from ome.controllers.kinds import Kinds
 from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
-from ome.controllers.plan import OPTIONAL
 from ome.controllers.settings import gone
 from ome.controllers.unlabelled import label_routes
-from ome.kube import Client, Controller, Events, KubeError
+from ome.kube import Client, Controller, Events, Informer
 from ome.rendering import Capabilities
 
 if TYPE_CHECKING:
@@ -52,9 +55,9 @@ GATHER_SECONDS = 0.05
 """Changes of children come in bursts: so long they are gathered before the service is looked at."""
 QUIET_SECONDS = 1.0
 """How long changes of nodes and pods are gathered before accelerator classes are looked at."""
-KINDS_SECONDS = 10.0
-"""At least so long between two looks at which kinds the cluster has."""
 MODEL_WORKERS = 4
+STATUS_IS_NOTHING_TO_US = frozenset({HORIZONTAL_POD_AUTOSCALERS, POD_DISRUPTION_BUDGETS})
+"""Children that Kubernetes keeps writing the status of."""
 
 
 class Operator:
@@ -84,10 +87,14 @@ class Operator:
         self._on_controllers = on_controllers or (lambda _controllers: None)
         self._progress_seconds = progress_seconds
         self._led = False
-        self._look = asyncio.Event()
-        self._kinds_known = asyncio.Event()
         self.cluster = Cluster(client, namespace)
-        self.configuration = ConfigurationReporter(namespace)
+        self.kinds = Kinds(
+            client,
+            self.cluster,
+            found=lambda informer: informer.add_handler(self._child_changed),
+            changed=self._everything_changed,
+        )
+        self.configuration = ConfigurationReporter(c.INFERENCE_SERVICE_CONFIG, namespace)
         self._last_config = self.cluster.settings.config
         self.benchmark_caches = BenchmarkCaches(client, namespace)
         self._prepare()
@@ -98,7 +105,7 @@ class Operator:
         client = self._client
         self.events = Events(client, "ome")
         self.reconciler = InferenceServices(client, self.cluster, self.events, http=self._session)
-        self.reconciler.look_for_kinds = self._look.set
+        self.reconciler.look_for_kinds = self.kinds.look
         self.services = Controller(
             "inferenceservice", self.reconciler.reconcile, workers=SERVICE_WORKERS
         )
@@ -118,7 +125,11 @@ class Operator:
         )
         self.reports = Controller("nodereport", self._drop_report, workers=1)
         follow = min(self._progress_seconds, FOLLOW_SECONDS)
-        benchmarks = Benchmarks(client, self.cluster, self.benchmark_caches, self.events, follow)
+        own = self._inspector
+        fetcher = Fetcher(own.image or "ome", own.program) if own is not None else None
+        benchmarks = Benchmarks(
+            client, self.cluster, self.benchmark_caches, self.events, follow, fetcher
+        )
         self.benchmarks = Controller("benchmarkjob", benchmarks.reconcile, workers=2)
         self._on_controllers(self.controllers())
 
@@ -154,18 +165,21 @@ class Operator:
     async def watch(self) -> None:
         """Keeps the caches, until cancelled. What a server refuses is tried again for ever."""
         async with asyncio.TaskGroup() as tasks:
-            for informer in (*self.cluster.informers(), *self.benchmark_caches.informers()):
+            for informer in self.informers():
                 tasks.create_task(informer.run(), name=f"watch {informer.resource}")
-            await self._watch_kinds(tasks, self._capabilities or await self._discover())
-            self._kinds_known.set()
-            tasks.create_task(self._look_for_kinds(tasks), name="look for kinds")
+            tasks.create_task(self.kinds.run(self._capabilities), name="kinds")
+
+    def informers(self) -> list[Informer]:
+        """All caches, also those that are being read for the first time."""
+        benchmarks = self.benchmark_caches.informers()
+        return [*self.cluster.informers(), *self.cluster.coming(), *benchmarks]
 
     async def synced(self) -> None:
         """Waits until the caches have been filled once."""
         await self.cluster.synced()
         for informer in self.benchmark_caches.informers():
             await informer.synced()
-        await self._kinds_known.wait()
+        await self.kinds.synced()
 
     async def lead(self) -> None:
         """Acts, until cancelled. The caches must be filled, and kept by :meth:`watch`."""
@@ -176,15 +190,19 @@ class Operator:
         log.info("caches are filled: %d services", len(self.cluster.services))
         if not self.cluster.config.keys():
             self.cluster.settings = gone(None)
-            self.configuration.changed(self.cluster.settings, None)
-        self.configuration.lead(self.events)
+            self.configuration.changed(self.cluster.settings.problems, None)
+        reporters = (self.configuration, self.benchmark_caches.configuration)
+        for reporter in reporters:
+            reporter.lead(self.events)
+        self.reconciler.resume()
         await label_routes(self._client, self.cluster)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for controller in self.controllers():
                     tasks.create_task(controller.run(), name=controller.name)
         finally:
-            self.configuration.follow()
+            for reporter in reporters:
+                reporter.follow()
             await self.reconciler.close()
             await self.events.close()
             session, self._own_http = self._own_http, None
@@ -205,47 +223,15 @@ class Operator:
         for key in self.benchmark_caches.benchmarks.keys():  # noqa: SIM118 - a method of informers
             self.benchmarks.enqueue(key)
 
-    # -- kinds that a cluster may lack --------------------------------------------------------
-
-    async def _discover(self) -> Capabilities:
-        """Which of the kinds that a cluster may lack are there; none where it can't be asked now:
-        a service that needs one asks again."""
-        try:
-            discovery = await self._client.discover(refresh=True)
-        except (KubeError, StatusError) as error:
-            log.warning("can't look which kinds the cluster has: %s", error)
-            return self.cluster.capabilities
-        return Capabilities(frozenset(kind for kind in OPTIONAL if discovery.has(kind)))
-
-    async def _watch_kinds(self, tasks: asyncio.TaskGroup, found: Capabilities) -> None:
-        """Starts watching what is there; uses it when all of it is known."""
-        informers = self.cluster.missing_informers(found)
-        for informer in informers:
-            informer.add_handler(self._child_changed)
-            tasks.create_task(informer.run(), name=f"watch {informer.resource}")
-        for informer in informers:
-            await informer.synced()
-        self.cluster.use(found)
-
-    async def _look_for_kinds(self, tasks: asyncio.TaskGroup) -> None:
-        """While a service waits for a kind, looks whether it was installed in the meantime."""
-        while True:
-            await self._look.wait()
-            found = await self._discover()
-            if found.kinds - self.cluster.capabilities.kinds:
-                log.info("new kinds: %s", ", ".join(sorted(str(kind) for kind in found.kinds)))
-                await self._watch_kinds(tasks, found)
-                self._everything_changed()
-            await asyncio.sleep(KINDS_SECONDS)
-            self._look.clear()
-
     # -- what triggers what -------------------------------------------------------------------
 
     def _connect(self) -> None:
         cluster = self.cluster
         cluster.services.add_handler(self._service_changed)
-        for informer in (*cluster.children.values(), cluster.pods):
-            informer.add_handler(self._child_changed)
+        for resource, informer in cluster.children.items():
+            kept_to_itself = resource in STATUS_IS_NOTHING_TO_US
+            informer.add_handler(self._meant_changed if kept_to_itself else self._child_changed)
+        cluster.pods.add_handler(self._child_changed)
         for kind, informer in cluster.models.items():
             informer.add_handler(self._model_changed(kind))
         for informer in cluster.runtimes:
@@ -260,7 +246,8 @@ class Operator:
         self.benchmark_caches.connect(cluster.services, lambda key: self.benchmarks.enqueue(key))
 
     def _service_changed(self, _event: str, old: Any, new: Any) -> None:
-        self.services.enqueue((new or old).key)
+        if new is None or not self.reconciler.has_written(new.key, new.resource_version):
+            self.services.enqueue((new or old).key)
         if new is None or old is None or _model_name(old) != _model_name(new):
             for obj in (old, new):
                 self._wake_models_of(obj)
@@ -279,9 +266,16 @@ class Operator:
             if snapshot is not None and snapshot.metadata.get("deletionTimestamp"):
                 self.models[kind].enqueue(Key(namespace, name))
 
+    def _meant_changed(self, event: str, old: Any, new: Any) -> None:
+        """A child changed whose status says nothing about the service."""
+        if event != "MODIFIED" or _meant(old) != _meant(new):
+            self._child_changed(event, old, new)
+
     def _child_changed(self, _event: str, old: Any, new: Any) -> None:
-        for key in self.cluster.services_of_label(service_of(new or old)):
-            self.services.enqueue_after(key, GATHER_SECONDS)
+        # Somebody may have given the child another label: then it is the old one's that misses it.
+        for label in {service_of(obj): None for obj in (new, old) if obj is not None}:
+            for key in self.cluster.services_of_label(label):
+                self.services.enqueue_after(key, GATHER_SECONDS)
 
     def _model_changed(self, kind: str) -> Callable[[str, Any, Any], None]:
         def changed(_event: str, old: Any, new: Any) -> None:
@@ -311,7 +305,7 @@ class Operator:
             self.models[kind].enqueue(key)
 
     def _pod_changed(self, _event: str, old: Any, new: Any) -> None:
-        if pod_changed(old, new):
+        if len(self.cluster.accelerators) and pod_changed(old, new):
             self._look_at_accelerators()
 
     def _look_at_accelerators(self) -> None:
@@ -338,7 +332,8 @@ class Operator:
                 self.services.enqueue(key)
 
     def _config_changed(self, _event: str, _old: Any, new: Any) -> None:
-        self.configuration.changed(self.cluster.settings, new.object() if new is not None else None)
+        live = new.object() if new is not None else None
+        self.configuration.changed(self.cluster.settings.problems, live)
         if self.cluster.settings.config != self._last_config:
             self._last_config = self.cluster.settings.config
             self._everything_changed()
@@ -351,6 +346,13 @@ class Operator:
     def _everything_changed(self) -> None:
         for key in self.cluster.services.keys():  # noqa: SIM118 - a method of informers
             self.services.enqueue(key)
+
+
+def _meant(child: Any) -> tuple[Any, Any]:
+    """What others can only change by wanting something else."""
+    passing = ("resourceVersion", "managedFields")
+    meta = {name: value for name, value in child.metadata.items() if name not in passing}
+    return meta, child.get("spec")
 
 
 def _offer(accelerator: Any) -> tuple[Any, bool]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from ome.api import constants as c
 from ome.apimachinery.fieldsets import FieldSet
-from ome.apimachinery.objects import Object, annotations_of, metadata
+from ome.apimachinery.objects import Object, annotations_of, controller_of, labels_of, metadata
 
 PREDECESSORS = frozenset({c.MANAGER, c.MANAGER_BEFORE})
 """Field managers whose updates were ours: our own POST, and the implementation before this one."""
@@ -32,7 +32,14 @@ _REPLICAS = FieldSet.from_v1({"f:spec": {"f:replicas": {}}})
 
 
 def digest(wanted: Object) -> str:
-    """Of what is to be applied, order of keys aside."""
+    """Of what is to be applied, order of keys aside.
+
+    Of a pod template that has a digest of its own (:mod:`ome.rendering.rollout`) only that counts:
+    while an update waits for its turn, the live template is wanted, and nothing is to be written.
+    """
+    if c.A_INPUT_HASH in annotations_of(wanted) and "template" in (wanted.get("spec") or {}):
+        spec = {name: part for name, part in wanted["spec"].items() if name != "template"}
+        wanted = {**wanted, "spec": spec}
     text = json.dumps(wanted, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -87,6 +94,41 @@ def handed_over(live: Object, wanted: Object) -> list[Object]:
         {"op": "replace", "path": "/metadata/managedFields", "value": [ours, *rest]},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
     ]
+
+
+def is_stray(live: Object, wanted: Object) -> bool:
+    """True for a child that OME made and that nobody controls any more: its owner reference was
+    taken away by hand, or its service was deleted with ``--cascade=orphan`` and made anew."""
+    if controller_of(live) is not None:
+        return False
+    label = labels_of(live).get(c.L_INFERENCE_SERVICE)
+    if label not in (None, labels_of(wanted).get(c.L_INFERENCE_SERVICE)):
+        return False
+    return any(
+        entry.get("manager") == c.MANAGER and not entry.get("subresource")
+        for entry in metadata(live).get("managedFields") or ()
+    )
+
+
+def marks(live: Object, wanted: Object) -> Object:
+    """A merge patch that gives the child its labels and its owner back; empty where it has them.
+
+    It fails with Conflict where the object has changed since ``live`` was read.
+    """
+    meta, now = metadata(wanted), metadata(live)
+    have = labels_of(live)
+    patch: Object = {}
+    labels = {key: value for key, value in labels_of(wanted).items() if have.get(key) != value}
+    if labels:
+        patch["labels"] = labels
+    owners: list[Object] = list(now.get("ownerReferences") or ())
+    missing = [owner for owner in meta.get("ownerReferences") or () if owner not in owners]
+    if missing:
+        ours = {owner.get("uid") for owner in missing}
+        patch["ownerReferences"] = [*(o for o in owners if o.get("uid") not in ours), *missing]
+    if not patch:
+        return {}
+    return {"metadata": {**patch, "resourceVersion": now["resourceVersion"]}}
 
 
 def _is_stale(entry: Mapping[str, Any]) -> bool:

@@ -90,6 +90,8 @@ class Delete:
     key: Key
     uid: str
     sentence: str
+    anew: bool = False
+    """It is made again as soon as it is gone, with all that belongs to it."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,10 @@ def plan_children(
     children: list[Child],
     observed: Observed,
     keep: Collection[tuple[Resource, str]] = (),
+    replaced: Collection[tuple[Resource, str]] = (),
 ) -> Plan:
-    """From the wanted and the observed children to actions. What is in ``keep`` is left alone."""
+    """From the wanted and the observed children to actions. What is in ``keep`` is left alone,
+    unless it is in ``replaced``: that is made anew."""
     plan = Plan(owner)
     wanted: set[tuple[str, str, str]] = set()
     for child in children:
@@ -143,9 +147,14 @@ def plan_children(
             plan.scales.extend(_rescale(child, live))
     for resource in MANAGED:
         for name, live in observed.of(resource).items():
-            if (resource.group, resource.plural, name) in wanted or (resource, name) in keep:
-                continue
             if not owns(owner, live) or is_deleting(live):
+                continue
+            if (resource, name) in replaced:
+                sentence = f"delete {_named(resource)} {name}, which is made anew with the change"
+                gone = Delete(resource, key_of(live), uid_of(live), sentence, anew=True)
+                plan.deletes.append(gone)
+                continue
+            if (resource.group, resource.plural, name) in wanted or (resource, name) in keep:
                 continue
             sentence = f"delete {_named(resource)} {name}, which the service no longer needs"
             plan.deletes.append(Delete(resource, key_of(live), uid_of(live), sentence))

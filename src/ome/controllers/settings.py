@@ -112,6 +112,11 @@ class OperatorSettings:
         return self.config.readiness.probe == "completion"
 
     @property
+    def scales_from_zero(self) -> bool:
+        """Something starts the first replica of a Deployment when it is asked."""
+        return self.config.scaling.from_zero
+
+    @property
     def rollouts_at_once(self) -> int:
         """How many services follow a change of something shared at the same time."""
         return self.config.rollout.services_at_once

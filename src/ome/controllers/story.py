@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ome.api import conditions as cond
 from ome.api.reasons import PROGRESS, REASONS, Outlook
 
 _ROLLING: Final = frozenset({"RollingUpdate", "UpdateFailing"})
@@ -52,8 +53,16 @@ def of(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Told | None
 
 
 def is_progress(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether two statuses of a service tell the same but for sentences and counts."""
-    return bool(old) and _gist(old) == _gist(new)
+    """Whether two statuses of a service tell the same but for sentences and counts, or are two
+    stages of its way to Ready."""
+    if not old or old.get("observedGeneration") != new.get("observedGeneration"):
+        return False
+    return _gist(old) == _gist(new) or (_is_on_its_way(old) and _is_on_its_way(new))
+
+
+def _is_on_its_way(status: Mapping[str, Any]) -> bool:
+    ready = cond.get(status.get("conditions"), cond.READY) or {}
+    return ready.get("status") != "True" and ready.get("reason") in PROGRESS
 
 
 def _gist(status: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -61,4 +70,4 @@ def _gist(status: Mapping[str, Any]) -> tuple[Any, ...]:
         (str(c.get("type")), str(c.get("status")), str(c.get("reason")))
         for c in status.get("conditions") or ()
     )
-    return status.get("observedGeneration"), status.get("url"), conditions
+    return status.get("url"), conditions

@@ -7,21 +7,29 @@ services instead of taking all of them down.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from ome.apimachinery.objects import Key
 
 
 class Waves:
-    """Slots of one operator; forgotten when it restarts, which at worst starts a wave anew."""
+    """Slots of one operator. After a restart :meth:`hold` gives them to what is found rolling."""
 
     def __init__(self) -> None:
         self._rolling: dict[Key, None] = {}
         self._waiting: dict[Key, None] = {}
+        self._limit = 1
 
     def holds(self, key: Key) -> bool:
         return key in self._rolling
 
+    def hold(self, key: Key) -> None:
+        """It rolls already, whoever allowed that."""
+        self._rolling[key] = None
+
     def acquire(self, key: Key, limit: int) -> bool:
         """A slot for the service, if one is free; else it is remembered as waiting."""
+        self._limit = limit
         if key in self._rolling:
             return True
         if len(self._rolling) >= limit:
@@ -31,12 +39,15 @@ class Waves:
         self._rolling[key] = None
         return True
 
-    def release(self, key: Key) -> Key | None:
-        """Gives the slot back (or forgets the wish); returns who should try next."""
+    def release(self, key: Key) -> list[Key]:
+        """Gives the slot back, or forgets the wish. Returns who should try now: as many as there
+        are free slots, because nothing else may bring them."""
+        wanted_one = key in self._rolling or key in self._waiting
+        self._rolling.pop(key, None)
         self._waiting.pop(key, None)
-        if self._rolling.pop(key, False) is False:
-            return None
-        return next(iter(self._waiting), None)
+        if not wanted_one:
+            return []
+        return list(islice(self._waiting, max(0, self._limit - len(self._rolling))))
 
     @property
     def rolling(self) -> int:

@@ -10,6 +10,7 @@ The contract with ``reconcile(key)``:
   help: it is logged and not retried. A ``Conflict`` means that its cache was behind: it is retried
   soon, without an error in the log; only when it keeps happening is it treated as any failure. An
   answer with ``Retry-After`` is waited for at least that long.
+* Out of memory ends the controller: what holds half of its state can't be trusted to act.
 * When the controller is cancelled, running calls are cancelled too and nothing else is started.
   ``stop()`` lets running calls finish instead.
 """
@@ -120,7 +121,7 @@ class Controller:
                     self.observer(self.name, key, outcome, time.perf_counter() - begin)
 
     async def _once(self, key: Key) -> Outcome:
-        """One call, and what follows from how it went. Only cancellation gets out."""
+        """One call, and what follows from how it went. Cancellation and MemoryError get out."""
         try:
             async with asyncio.timeout(self._timeout):
                 result = await self._reconcile(key)
@@ -146,6 +147,8 @@ class Controller:
             pause = self._retry(key, error)
             self._log.warning("%s: %s; again in %.1f s", key, error or "took too long", pause)
             return Outcome.FAILED
+        except MemoryError:
+            raise
         except Exception as error:
             pause = self._retry(key, error)
             self._log.exception("%s: failed; again in %.1f s", key, pause)

@@ -10,8 +10,6 @@ What the server answered is a :class:`ome.apimachinery.errors.StatusError`. The 
 
 from __future__ import annotations
 
-import ssl
-
 
 class KubeError(Exception):
     """Base of the errors of this room."""
@@ -43,12 +41,12 @@ def _hint(cause: BaseException | str) -> str:
     """What the user can do about it."""
     error: BaseException | None = cause if isinstance(cause, BaseException) else None
     while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
+        if _is_tls(error, "SSLCertVerificationError"):
             return (
                 "The server's certificate is not trusted: check certificate-authority and "
                 "tls-server-name in the kubeconfig"
             )
-        if isinstance(error, ssl.SSLError):
+        if is_tls_error(error):
             return "Check that the address speaks TLS and that the client certificate is accepted"
         if isinstance(error, ConnectionRefusedError | FileNotFoundError):
             return "Nothing listens there: start the API server, or correct the address"
@@ -60,3 +58,12 @@ def _hint(cause: BaseException | str) -> str:
             return "The host name does not resolve: check `server` in the kubeconfig and the DNS"
         error = error.__cause__ or getattr(error, "os_error", None)
     return ""
+
+
+def is_tls_error(error: BaseException | str) -> bool:
+    """Whether it is an ``ssl.SSLError``. By name: who speaks no TLS need not import it."""
+    return _is_tls(error, "SSLError")
+
+
+def _is_tls(error: BaseException | str, name: str) -> bool:
+    return any(c.__module__ == "ssl" and c.__name__ == name for c in type(error).__mro__)

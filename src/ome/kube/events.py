@@ -4,7 +4,8 @@
 object (kind, name, uid, type, reason, message) within ``window`` seconds becomes one Event whose
 ``count`` grows. Each object may cause a burst of ``burst`` and then one new Event every ``refill``
 seconds; more is dropped, counted in ``dropped`` and logged at debug level. While the server is
-away, up to ``backlog`` Events wait.
+away, up to ``backlog`` Events wait; one that the server keeps failing on is dropped after some
+tries. An Event keeps its name from try to try: an answer that was lost makes no second one.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 from ome.apimachinery.errors import AlreadyExists, Forbidden, NotFound, StatusError
 from ome.apimachinery.objects import Object, metadata, uid_of
 from ome.apimachinery.resources import EVENTS
+from ome.kube.backoff import Backoff
 from ome.kube.client import Client
 from ome.kube.errors import KubeError
 from ome.kube.workqueue import TokenBucket
@@ -32,6 +34,8 @@ log = logging.getLogger("ome.kube.events")
 
 _MAX_MESSAGE = 1024
 _REMEMBERED = 4096
+_TRIES = 6
+"""So often a server that answers may fail on one Event."""
 
 
 class _Subject(NamedTuple):
@@ -46,6 +50,16 @@ class _Subject(NamedTuple):
     reason: str
     message: str
     action: str
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An Event that is still to be written."""
+
+    name: str
+    version: str
+    count: int = 1
+    tries: int = 0
 
 
 @dataclass(slots=True)
@@ -78,7 +92,7 @@ class Events:
         self._burst = burst
         self._refill = refill
         self._backlog = backlog
-        self._pending: OrderedDict[_Subject, tuple[int, Object]] = OrderedDict()
+        self._pending: OrderedDict[_Subject, _Waiting] = OrderedDict()
         self._written: OrderedDict[_Subject, _Written] = OrderedDict()
         self._buckets: OrderedDict[tuple[str, str, str], TokenBucket] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
@@ -95,6 +109,8 @@ class Events:
         """Reports ``reason`` (CamelCase) about ``obj``, which needs apiVersion, kind, metadata."""
         try:
             self._note(obj, reason, message, type, action)
+        except MemoryError:
+            raise
         except Exception:
             log.exception("an event could not be reported: %s: %s", reason, message)
 
@@ -135,14 +151,14 @@ class Events:
             action,
         )
         if subject in self._pending:
-            count, event = self._pending[subject]
-            self._pending[subject] = (count + 1, event)
+            self._pending[subject].count += 1
             return
         if len(self._pending) >= self._backlog or not self._allowed(subject):
             self.dropped += 1
             log.debug("event dropped: %s %s: %s", subject.name, reason, message)
             return
-        self._pending[subject] = (1, {"resourceVersion": meta.get("resourceVersion") or ""})
+        name = f"{subject.name[:200]}.{secrets.token_hex(8)}"
+        self._pending[subject] = _Waiting(name, meta.get("resourceVersion") or "")
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._write_all(), name="events")
 
@@ -158,61 +174,82 @@ class Events:
         return bucket.try_take(asyncio.get_running_loop().time())
 
     async def _write_all(self) -> None:
+        backoff = Backoff()
         while self._pending:
-            subject, (count, extra) = self._pending.popitem(last=False)
+            subject, waiting = self._pending.popitem(last=False)
             try:
-                await self._write(subject, count, extra)
+                await self._write(subject, waiting)
+                backoff.reset()
             except (NotFound, Forbidden) as error:
                 # The namespace is gone or going, or events are not ours to write: no use in trying.
                 log.debug("event not written: %s: %s", subject.reason, error)
             except (StatusError, KubeError) as error:
-                self.dropped += 1
-                log.warning("event not written: %s %s: %s", subject.name, subject.reason, error)
+                if not self._put_back(subject, waiting, error):
+                    self.dropped += 1
+                    log.warning("event not written: %s %s: %s", subject.name, subject.reason, error)
+                    continue
+                asked = error.retry_after if isinstance(error, StatusError) else None
+                await asyncio.sleep(max(backoff.next(), asked or 0.0))
+            except MemoryError:
+                raise
             except Exception:
                 log.exception("event not written: %s %s", subject.name, subject.reason)
 
-    async def _write(self, subject: _Subject, count: int, extra: Object) -> None:
+    def _put_back(
+        self, subject: _Subject, waiting: _Waiting, error: StatusError | KubeError
+    ) -> bool:
+        """To the front, where trying again may help. What was added meanwhile is counted in."""
+        if isinstance(error, StatusError):
+            waiting.tries += 1
+            if waiting.tries >= _TRIES or not (error.code == 429 or error.code >= 500):
+                return False
+        again = self._pending.pop(subject, None)
+        if again is not None:
+            waiting.count += again.count
+        self._pending[subject] = waiting
+        self._pending.move_to_end(subject, last=False)
+        return True
+
+    async def _write(self, subject: _Subject, waiting: _Waiting) -> None:
         now = asyncio.get_running_loop().time()
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         namespace = subject.namespace or "default"
         known = self._written.get(subject)
         if known is not None and now - known.last < self._window:
-            known.count += count
-            known.last = now
+            count = known.count + waiting.count
             try:
                 await self._client.patch(
                     EVENTS,
                     known.name,
-                    {"count": known.count, "lastTimestamp": stamp},
+                    {"count": count, "lastTimestamp": stamp},
                     namespace=namespace,
                 )
-                return
             except NotFound:
                 pass  # events expire: write a new one
-        name = f"{subject.name[:200]}.{secrets.token_hex(8)}"
-        event = self._event(subject, name, namespace, count, stamp, extra)
+            else:
+                known.count, known.last = count, now
+                return
+        event = self._event(subject, waiting, namespace, stamp)
         with contextlib.suppress(AlreadyExists):  # a repeated sending of the same request
             await self._client.create(EVENTS, event)
-        self._written[subject] = _Written(name, count, now)
+        self._written[subject] = _Written(waiting.name, waiting.count, now)
         self._written.move_to_end(subject)
         if len(self._written) > _REMEMBERED:
             self._written.popitem(last=False)
 
-    def _event(
-        self, subject: _Subject, name: str, namespace: str, count: int, stamp: str, extra: Object
-    ) -> Object:
+    def _event(self, subject: _Subject, waiting: _Waiting, namespace: str, stamp: str) -> Object:
         involved = {
             "apiVersion": subject.api_version,
             "kind": subject.kind,
             "name": subject.name,
             "namespace": subject.namespace,
             "uid": subject.uid,
-            **extra,
+            "resourceVersion": waiting.version,
         }
         event: Object = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": waiting.name, "namespace": namespace},
             "involvedObject": {k: v for k, v in involved.items() if v},
             "type": subject.type,
             "reason": subject.reason,
@@ -222,7 +259,7 @@ class Events:
             "reportingInstance": self._instance[:128],
             "firstTimestamp": stamp,
             "lastTimestamp": stamp,
-            "count": count,
+            "count": waiting.count,
         }
         if subject.action:
             event["action"] = subject.action

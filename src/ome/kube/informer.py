@@ -5,7 +5,8 @@
 * Handlers are called in order, on the event loop, one call per change: ``(event, old, new)`` with
   :class:`ome.kube.store.Snapshot` objects that decode only what is looked at. They must be quick
   and must not change what they get; typically they put a key on a queue. A handler that raises is
-  logged and does not stop the others. A handler that is added late is told of what is there.
+  logged and does not stop the others (out of memory ends the informer: it would miss changes). A
+  handler that is added late is told of what is there.
 * ``get``, ``list`` and ``by_index`` give fresh dicts. They show what the server said a moment ago:
   write with a resource version, or by server-side apply, never on trust.
 """
@@ -152,8 +153,8 @@ class Informer:
         if held is not None and held.uid != entry.uid:
             self.remove(held)  # deleted and made anew while nobody watched
             held = None
-        self._store.put(entry)
-        self._notify("MODIFIED" if held else "ADDED", held, entry)
+        before = None if held is None else Snapshot(held, self.resource)
+        self._notify("MODIFIED" if held else "ADDED", before, self._store.put(entry))
 
     def remove(self, entry: Entry) -> None:
         """``entry`` is the last state. Nothing happens where the object is unknown."""
@@ -161,21 +162,19 @@ class Informer:
         if held is None or held.uid != entry.uid:
             return
         self._store.remove(entry.key)
-        self._notify("DELETED", entry, None)
+        self._notify("DELETED", Snapshot(entry, self.resource), None)
 
-    def _notify(self, event: EventType, old: Entry | None, new: Entry | None) -> None:
-        if not self._handlers:
-            return
-        before = None if old is None else Snapshot(old, self.resource)
-        after = None if new is None else Snapshot(new, self.resource)
+    def _notify(self, event: EventType, old: Snapshot | None, new: Snapshot | None) -> None:
         for handler in self._handlers:
-            self._call(handler, event, before, after)
+            self._call(handler, event, old, new)
 
     def _call(
         self, handler: Handler, event: EventType, old: Snapshot | None, new: Snapshot | None
     ) -> None:
         try:
             handler(event, old, new)
+        except MemoryError:
+            raise
         except Exception:
             subject = new if new is not None else old
             log.exception("a handler failed on %s of %r", event, subject)

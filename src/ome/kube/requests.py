@@ -7,7 +7,6 @@ the first request is made, so that importing this room costs little.
 from __future__ import annotations
 
 import platform
-import ssl as tls
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
@@ -24,6 +23,8 @@ from ome.kube.endpoint import Endpoint, StaticCredentials, bearer
 from ome.kube.errors import Unreachable
 
 if TYPE_CHECKING:
+    import ssl as tls
+
     from ome.kube.transport import Transport
 
 JSON = "application/json"

@@ -127,12 +127,13 @@ class Store:
             return list(self._entries.values())
         return [entry for key, entry in self._entries.items() if key.namespace == namespace]
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: Entry) -> Snapshot:
+        """The snapshot that the indexes have looked at: what they decoded need not be again."""
         self._entries[entry.key] = entry
-        if self._indexes:
-            snapshot = Snapshot(entry, self.resource)
-            for index in self._indexes.values():
-                index.put(entry.key, snapshot)
+        snapshot = Snapshot(entry, self.resource)
+        for index in self._indexes.values():
+            index.put(entry.key, snapshot)
+        return snapshot
 
     def remove(self, key: Key) -> None:
         if self._entries.pop(key, None) is not None:
@@ -168,6 +169,8 @@ class _Index:
     def put(self, key: Key, obj: Snapshot) -> None:
         try:
             values = tuple(dict.fromkeys(self._function(obj)))
+        except MemoryError:
+            raise
         except Exception:
             # One odd object must not stop the cache of all the others.
             log.exception("an index function failed on %r: it is filed under nothing", obj)

@@ -20,9 +20,8 @@ import asyncio
 import contextlib
 import random
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 import msgspec
@@ -30,8 +29,10 @@ from yarl import URL
 
 from ome.apimachinery.errors import NotFound, StatusError, Unauthorized
 from ome.kube.endpoint import Credential, Endpoint
-from ome.kube.errors import Unreachable
-from ome.kube.tls import client_context
+from ome.kube.errors import Unreachable, is_tls_error
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class Answer(NamedTuple):
@@ -227,6 +228,8 @@ class Transport:
             )
         context = self._given_context
         if context is None and self._endpoint.url.startswith("https:"):
+            from ome.kube.tls import client_context
+
             context = client_context(self._endpoint, credential)
         return aiohttp.TCPConnector(
             limit=0,
@@ -273,7 +276,7 @@ def _retry_status(error: StatusError, idempotent: bool) -> bool:
 
 def _hopeless(cause: BaseException | str) -> bool:
     """Sending it again can't help: certificates do not change by waiting."""
-    return isinstance(cause, ssl.SSLError | PermissionError | socket.gaierror)
+    return is_tls_error(cause) or isinstance(cause, PermissionError | socket.gaierror)
 
 
 def _pause(attempt: int, asked: float | None) -> float:

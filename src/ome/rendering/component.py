@@ -16,7 +16,7 @@ from ome.apimachinery.objects import Object, annotations_of, metadata
 from ome.rendering import env, inject, inputs, rollout
 from ome.rendering.facts import RenderInput
 from ome.rendering.merge import merge_container, merge_pod, pod_spec_of
-from ome.rendering.metadata import component_annotations, component_labels
+from ome.rendering.metadata import component_annotations, component_labels, queue_annotations
 from ome.rendering.modelfiles import ModelFiles
 from ome.rendering.pod import finish, place_runner
 from ome.rendering.weights import Weights
@@ -172,8 +172,9 @@ class Part:
     def template(self, pod: Object, labels: Mapping[str, str] | None = None) -> Object:
         """A pod template with the component's labels (or those given) and annotations."""
         meta: Object = {"labels": dict(self.labels if labels is None else labels)}
-        if self.annotations:
-            meta["annotations"] = dict(self.annotations)
+        annotations = {**queue_annotations(self.labels, self._accelerator), **self.annotations}
+        if annotations:
+            meta["annotations"] = annotations
         return {"metadata": meta, "spec": pod}
 
     def decide(

@@ -10,11 +10,11 @@ from ome.api import constants as c
 from ome.api import external as x
 from ome.api import names
 from ome.apimachinery import resources as r
-from ome.apimachinery.objects import Object, annotations_of, labels_of
+from ome.apimachinery.objects import Object, annotations_of, is_deleting, labels_of
+from ome.rendering import groups
 from ome.rendering import ingress as ingress_rules
 from ome.rendering.facts import Canary, Component, Rendered
-from ome.rendering.handover import WORKLOADS
-from ome.rendering.ray import L_REPLICA, prober_of
+from ome.rendering.ray import prober_of
 from ome.rendering.serverless import revisions
 from ome.rendering.statusinput import StatusInput
 from ome.rendering.workload import Verdict, judge
@@ -25,7 +25,17 @@ from ome.selection.accelerators import AcceleratorChoice
 def verdict_of(given: StatusInput, component: Component) -> Verdict:
     """The component's state; while another mode's workload serves for it, that is what counts."""
     stable, beside = _pods(given, component)
-    verdict = _judged(given, component.name, _state(given, component), stable)
+    state = _state(given, component)
+    verdict = judge(
+        component.name,
+        state,
+        stable,
+        given.model,
+        given.last_lines,
+        given.lost_nodes,
+        least=component.least,
+        at_zero=component.at_zero,
+    )
     if component.previous is not None and verdict.status != "True":
         verdict = _handed_over(given, component, verdict)
     if component.canary is not None:
@@ -33,48 +43,47 @@ def verdict_of(given: StatusInput, component: Component) -> Verdict:
     return verdict
 
 
-def running(given: StatusInput, declared: Sequence[str]) -> dict[str, Verdict]:
-    """What runs of a service for which nothing can be rendered now: it is judged all the same."""
-    found = {}
-    for name in declared:
-        workload = _workload_of(given, name)
-        if workload is not None:
-            found[name] = verdict_of(given, workload)
-    return found
-
-
-def _workload_of(given: StatusInput, component: str) -> Component | None:
-    for kind in WORKLOADS:
-        names_ = [
-            name
-            for name, live in sorted(given.observed.of(kind).items())
-            if labels_of(live).get(c.L_COMPONENT) == component and L_REPLICA not in labels_of(live)
-        ]
-        if names_:
-            base = names_[0].removesuffix("-0") if kind == x.RAY_CLUSTERS else names_[0]
-            count = len(names_) if kind == x.RAY_CLUSTERS else None
-            return Component(component, "", base, "", 0, "", kind, names_[0], count)
-    return None
-
-
-def _judged(
-    given: StatusInput, name: str, workload: Object | State | None, pods: Sequence[Object]
-) -> Verdict:
-    return judge(name, workload, pods, given.model, given.last_lines, given.lost_nodes)
-
-
-def _state(given: StatusInput, component: Component) -> Object | State | None:
+def _state(given: StatusInput, component: Component) -> State | None:
     if component.workload != x.RAY_CLUSTERS:
-        return given.observed.get(component.workload, component.workload_name)
+        live = given.observed.get(component.workload, component.workload_name)
+        if live is None:
+            return None
+        state = read(live)
+        stale = (component.workload, component.workload_name) in given.changing
+        if component.workload == x.LEADER_WORKER_SETS:
+            stale = stale or groups.unseen(live, _noted(given, component.name))
+        return replace(state, seen=False) if stale else state
     count = component.replicas or 0
     pairs = []
     for index in range(count):
         name = names.ray_cluster_name(component.base_name, index)
         cluster = given.observed.get(x.RAY_CLUSTERS, name)
+        if cluster is not None and is_deleting(cluster):
+            cluster = None
         pairs.append((cluster, prober_of(name, given.observed)))
     if count and all(cluster is None for cluster, _ in pairs):
         return None
-    return clusters(count, pairs)
+    return clusters(count, pairs, outdated=len(component.outdated))
+
+
+def _noted(given: StatusInput, component: str) -> str:
+    notes = (given.service.get("status") or {}).get("annotations") or {}
+    return str(notes.get(groups.annotation(component)) or "")
+
+
+def notes_of(given: StatusInput, components: Mapping[str, Component]) -> dict[str, str | None]:
+    """Annotations of the status about groups of pods: None for what is to go."""
+    found: dict[str, str | None] = {}
+    for name in c.COMPONENTS:
+        component, noted = components.get(name), _noted(given, name)
+        live = None
+        if component is not None and component.workload == x.LEADER_WORKER_SETS:
+            live = given.observed.get(component.workload, component.workload_name)
+        if live is None:
+            found[groups.annotation(name)] = None
+        elif not groups.unseen(live, noted):
+            found[groups.annotation(name)] = groups.note(live)
+    return found
 
 
 def _pods(given: StatusInput, component: Component) -> tuple[list[Object], list[Object]]:
@@ -105,7 +114,8 @@ def _with_canary(
     """The canary never takes readiness away: its share can be taken away instead."""
     assert component.canary is not None
     live = given.observed.get(r.DEPLOYMENTS, component.canary.deployment)
-    beside = _judged(given, f"{component.name} canary", live, pods)
+    name = f"{component.name} canary"
+    beside = judge(name, live, pods, given.model, given.last_lines, given.lost_nodes)
     share = component.canary.percent
     message = f"{verdict.message}; canary with {share} % of the traffic: {beside.message}"
     return replace(verdict, message=message)
@@ -137,7 +147,7 @@ def _component(
     entry: Object = {key: value for key, value in old.items() if key in kept}
     state = _state(given, component)
     if state is not None:
-        entry["replicas"] = (state if isinstance(state, State) else read(state)).total
+        entry["replicas"] = state.total
     revision = annotations_of(live or {}).get(x.A_REVISION)
     if revision:
         entry["latestCreatedRevision"] = revision
@@ -196,4 +206,4 @@ def copies_of(given: StatusInput, pods: int) -> int:
     state = _state(given, component)
     if state is None:
         return 0
-    return (state if isinstance(state, State) else read(state)).available
+    return state.available

@@ -20,6 +20,7 @@ class Built:
         self.warnings: list[str] = []
         self.pending = ""
         self.canary: Canary | None = None
+        self.scale = scaling(part)
         self.name = part.base_name
         self.labels = raw.labels_with_app(part)
         pod, self.container = part.single_pod()
@@ -32,7 +33,7 @@ class Built:
     def _children(self, pod: Object, type_: str) -> list[Child]:
         part, labels = self.part, self.labels
         observed = part.given.observed
-        scale = scaling(part)
+        scale = self.scale
         self.warnings += scale.warnings
         live = observed.get(r.DEPLOYMENTS, part.base_name)
         decision = part.decide(part.template(pod, labels), live)

@@ -87,6 +87,8 @@ class Settings(Protocol):
     def keda(self) -> KedaSettings: ...
     @property
     def prober(self) -> ProberSettings: ...
+    @property
+    def scales_from_zero(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,12 @@ class Component:
     """How long one request may take; 0 where nobody says."""
     previous: tuple[Resource, str] | None = None
     """The workload of another mode, which serves until this one is available."""
+    least: int | None = None
+    """Replicas with which it serves; None where only the workload knows."""
+    outdated: tuple[str, ...] = ()
+    """Workloads (Ray clusters) of an earlier template that are still to be made anew."""
+    at_zero: str = ""
+    """What starts a first replica where there is none; empty where nothing does."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +186,8 @@ class Rendered:
     address: str
     keep: frozenset[tuple[Resource, str]] = frozenset()
     """Children that are neither wanted nor to go yet: they serve until others can."""
+    replaced: frozenset[tuple[Resource, str]] = frozenset()
+    """Of ``keep``, what goes now and is made anew when it is gone."""
     ingress_objects: tuple[tuple[Resource, str], ...] = ()
     """What makes the address; empty where nothing has to be made for it."""
     ingress_missing: Resource | None = None

@@ -102,6 +102,14 @@ def queue_labels(annotations: Mapping[str, str]) -> dict[str, str]:
     return labels
 
 
+def queue_annotations(labels: Mapping[str, str], accelerator: Object | None) -> dict[str, str]:
+    """What the pods of a Volcano queue say of the GPUs that they want; on pods alone."""
+    spec = (accelerator or {}).get("spec") or {}
+    wanted = (spec.get("integration") or {}).get("volcanoGPUType")
+    in_queue = c.L_VOLCANO_QUEUE in labels or labels.get(c.L_RAY_SCHEDULER) == c.A_VOLCANO
+    return {c.A_VOLCANO_GPU_TYPE: str(wanted)} if wanted and in_queue else {}
+
+
 def service_annotations(annotations: Mapping[str, str]) -> dict[str, str]:
     """The component's annotations without those that only mean something on a pod."""
     return {

@@ -42,8 +42,8 @@ _PASSING: Final = frozenset({"ModelNotReady", "ModelDownloading", "ModelFormatUn
 
 def model_status(given: StatusInput, verdicts: Mapping[str, Verdict]) -> Object:
     verdict = verdicts.get(c.ENGINE)
-    if given.problem is not None and verdict is None:
-        return _stopped(given, given.problem)
+    if given.problem is not None:
+        return _stopped(given.problem, verdict)
     if verdict is None or verdict.status == "Unknown":
         return _states("InProgress", "Pending", "Pending")
     if verdict.failure is not None and verdict.status != "True":
@@ -77,12 +77,11 @@ def model_status(given: StatusInput, verdicts: Mapping[str, Verdict]) -> Object:
     return status
 
 
-def _stopped(given: StatusInput, problem: Problem) -> Object:
+def _stopped(problem: Problem, verdict: Verdict | None) -> Object:
     """Nothing could be applied. What was applied before may serve on."""
+    active = "Loaded" if verdict is not None and verdict.status == "True" else "Pending"
     if problem.code in _PASSING:
-        return _states("InProgress", "Pending", "Pending")
-    before = (given.service.get("status") or {}).get("modelStatus") or {}
-    active = (before.get("modelRevisionStates") or {}).get("activeModelState") or "Pending"
+        return _states("InProgress", active, "Pending")
     status = _states("InvalidSpec", active, "FailedToLoad")
     status["lastFailureInfo"] = _info(problem.code, problem.message)
     return status

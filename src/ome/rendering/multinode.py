@@ -48,6 +48,7 @@ class Built:
             c.L_RAY_NODE_TYPE: x.RAY_HEAD,
         }
         self.container: Object = {}
+        self.scale = scaling(part, default=NONE)
         self.children = self._children()
 
     @property
@@ -59,7 +60,7 @@ class Built:
     def _children(self) -> list[Child]:
         part = self.part
         labels = part.labels
-        scale = scaling(part, default=NONE)
+        scale = self.scale
         self.warnings += [*scale.warnings, *raw.without_effect(part)]
         workload = self._workload()
         if scale.scaler == NONE:

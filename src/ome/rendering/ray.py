@@ -2,6 +2,10 @@
 
 Beside each cluster runs a prober, a Deployment whose readiness is that of the engine: Ray itself
 only knows whether its pods run. The Service selects the heads of this service and component.
+
+KubeRay changes no pods of a cluster that runs. So a cluster whose template changes is made anew:
+deleted, and created again when it is gone. They take turns, so that the others serve meanwhile; one
+that does not serve goes first.
 """
 
 from __future__ import annotations
@@ -13,11 +17,11 @@ from ome.api import external as x
 from ome.api import names
 from ome.apimachinery import resources as r
 from ome.apimachinery.jsonvalues import copy_json
-from ome.apimachinery.objects import Object, condition, metadata
+from ome.apimachinery.objects import Object, annotations_of, condition, is_deleting, metadata
 from ome.rendering import raw
 from ome.rendering.component import Part
 from ome.rendering.errors import RenderError
-from ome.rendering.facts import Child, Observed, ProberSettings
+from ome.rendering.facts import ADOPTED, Child, Observed, ProberSettings
 from ome.rendering.metadata import service_annotations
 from ome.rendering.pod import first_port
 from ome.rendering.raw import child_metadata
@@ -47,6 +51,10 @@ class Built:
                 fix="set multinodeProber.image",
             )
         self.replicas = c.DEFAULT_MIN_REPLICAS if low is None else max(0, int(low))
+        self.outdated: list[str] = []
+        """Clusters of an earlier template, those that are going already last."""
+        self.replaced: tuple[str, ...] = ()
+        """Of these, the one whose turn it is."""
         self.name = names.ray_cluster_name(part.base_name, 0)
         (self._head, self.container), worker = part.group_pods()
         self._worker = worker[0] if worker is not None else copy_json(self._head)
@@ -62,9 +70,20 @@ class Built:
     def _children(self) -> list[Child]:
         part = self.part
         found = []
+        going = []
         for index in range(self.replicas):
-            found.append(Child(x.RAY_CLUSTERS, self._cluster(index)))
+            cluster = self._cluster(index)
+            name = metadata(cluster)["name"]
+            live = part.given.observed.get(x.RAY_CLUSTERS, name)
+            if live is not None and is_deleting(live):
+                going.append(name)
+            elif live is not None and _output(cluster) not in (ADOPTED, _output(live)):
+                self.outdated.append(name)
+            else:
+                found.append(Child(x.RAY_CLUSTERS, cluster))
             found.append(Child(r.DEPLOYMENTS, self._prober(index), initial_replicas=1))
+        self.replaced = self._turn()
+        self.outdated += going
         service = raw.component_service(
             part,
             self.container,
@@ -82,6 +101,16 @@ class Built:
                 ports.append(port)
         found.append(service)
         return found
+
+    def _turn(self) -> tuple[str, ...]:
+        """Which of the outdated clusters is to be made anew now: one at a time."""
+        base, observed = self.part.base_name, self.part.given.observed
+        every = [names.ray_cluster_name(base, index) for index in range(self.replicas)]
+        serving = {name for name in every if _serves(name, observed)}
+        first = next((name for name in self.outdated if name not in serving), None)
+        if first is None and self.outdated and serving.issuperset(every):
+            first = self.outdated[0]
+        return () if first is None else (first,)
 
     def _cluster(self, index: int) -> Object:
         part = self.part
@@ -190,6 +219,19 @@ def _inputs(settings: ProberSettings) -> Object:
         "resources": settings.resources,
         "startup": settings.startup,
     }
+
+
+def _output(cluster: Object) -> str:
+    """What came of rendering; a template that another manager made counts as it is."""
+    return (annotations_of(cluster).get(c.A_INPUT_HASH) or ADOPTED).rpartition("-")[2]
+
+
+def _serves(cluster: str, observed: Observed) -> bool:
+    live = observed.get(x.RAY_CLUSTERS, cluster)
+    if live is None or is_deleting(live) or (live.get("status") or {}).get("state") != "ready":
+        return False
+    prober = prober_of(cluster, observed) or {}
+    return int((prober.get("status") or {}).get("availableReplicas") or 0) > 0
 
 
 def prober_of(cluster: str, observed: Observed) -> Object | None:

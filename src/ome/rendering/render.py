@@ -26,6 +26,7 @@ from ome.rendering.mode import component_modes, service_mode
 from ome.rendering.modelfiles import ModelFiles, model_files
 from ome.rendering.pod import first_port
 from ome.rendering.routes import routes
+from ome.rendering.scaling import Scaling
 
 _NEEDS: dict[str, Resource] = {
     c.MODE_MULTI_NODE: x.LEADER_WORKER_SETS,
@@ -73,6 +74,7 @@ def render(given: RenderInput) -> Rendered:
     pending: list[str] = []
     warnings: list[str] = []
     keep: set[tuple[Resource, str]] = set()
+    replaced: set[tuple[Resource, str]] = set()
     if given.model is not None:
         children.append(
             extras.model_config(given.service, given.model, given.weights, given.observed)
@@ -81,6 +83,9 @@ def render(given: RenderInput) -> Rendered:
         part = Part(given, name, part_spec, modes[name], files, tuned)
         built = _build(part, exposed=name == entry and not resolved.disable_creation)
         component = _component(part, built)
+        keep |= {(component.workload, one) for one in component.outdated}
+        if isinstance(built, ray.Built):
+            replaced |= {(component.workload, one) for one in built.replaced}
         handing = handover(part, component.workload, built.name, built.children)
         if isinstance(handing, Handover):
             children += handing.children
@@ -103,6 +108,7 @@ def render(given: RenderInput) -> Rendered:
         url=paths.url,
         address=paths.address,
         keep=frozenset(keep),
+        replaced=frozenset(replaced),
         ingress_objects=paths.objects,
         ingress_missing=paths.missing,
         pending=tuple(dict.fromkeys(pending)),
@@ -157,7 +163,11 @@ def _build(part: Part, *, exposed: bool) -> _Built:
 
 def _component(part: Part, built: _Built) -> Component:
     canary: Canary | None = getattr(built, "canary", None)
-    raw = part.mode == c.MODE_RAW
+    scale: Scaling | None = getattr(built, "scale", None)
+    raw, replicas = part.mode == c.MODE_RAW, getattr(built, "replicas", None)
+    least = scale.low if scale is not None else None
+    if replicas is not None:
+        least = max(1, replicas - 1)  # they are made anew one at a time
     return Component(
         name=part.name,
         mode=part.mode,
@@ -167,10 +177,13 @@ def _component(part: Part, built: _Built) -> Component:
         app=part.app,
         workload=_WORKLOAD[part.mode],
         workload_name=built.name,
-        replicas=getattr(built, "replicas", None),
+        replicas=replicas,
         pod_labels={} if raw else built.selector,
         canary=canary,
         timeout_seconds=int(part.merged.get("timeoutSeconds") or 0),
+        least=least if replicas != 0 else 0,
+        outdated=tuple(getattr(built, "outdated", ())),
+        at_zero=scale.at_zero if scale is not None else "",
     )
 
 

@@ -7,6 +7,10 @@ external   OME makes none and never touches the count after the first one
 none       groups of pods (MultiNode) of which nobody said that they should scale
 ========== ====================================================================================
 
+``minReplicas: 0`` needs something that starts the first replica: Knative, KEDA, an external
+autoscaler, or a gateway that does it (``scaling.fromZero`` in the configuration). An HPA never
+does, so with an HPA alone one replica is kept, with a warning.
+
 The class comes from the annotation ``ome.io/autoscalerClass``, else from ``kedaConfig.enableKeda``
 of the component or the service.
 """
@@ -43,6 +47,8 @@ class Scaling:
     high: int
     scaler: str
     warnings: tuple[str, ...] = ()
+    at_zero: str = ""
+    """What starts a first replica; empty where nothing does."""
 
     @property
     def bounds(self) -> tuple[int, int] | None:
@@ -56,7 +62,25 @@ def scaling(part: Part, *, default: str = c.AUTOSCALER_HPA) -> Scaling:
     low = c.DEFAULT_MIN_REPLICAS if low is None else int(low)
     high = int(part.merged.get("maxReplicas") or 0) or c.DEFAULT_MAX_REPLICAS.get(part.name, 1)
     scaler, warnings = _class(part, default)
-    return Scaling(low, max(low, high), scaler, tuple(warnings))
+    starts = _STARTS.get(scaler, "")
+    hpa = scaler == c.AUTOSCALER_HPA
+    if hpa and part.mode == c.MODE_RAW and part.given.config.scales_from_zero:
+        starts = "a request starts it"
+    if low == 0 and hpa and not starts:
+        low = 1
+        warnings = [
+            *warnings,
+            f"spec.{part.name}.minReplicas is 0, and nothing here starts a first replica when it "
+            "is needed: one is kept. Scaling from zero takes Knative, KEDA "
+            "(kedaConfig.enableKeda) or the gateway of ome up",
+        ]
+    return Scaling(low, max(low, high), scaler, tuple(warnings), starts)
+
+
+_STARTS = {
+    c.AUTOSCALER_KEDA: "KEDA starts it when its query says so",
+    c.AUTOSCALER_EXTERNAL: f"whoever scales it ({c.A_AUTOSCALER_CLASS}: external) starts it",
+}
 
 
 def _class(part: Part, default: str) -> tuple[str, list[str]]:

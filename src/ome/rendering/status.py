@@ -12,6 +12,7 @@ IngressReady    the address exists
 Answers         a real request through that address got a real answer (where that is asked for)
 ModelReady      the model is on a node; informational, because running pods prove it better
 UpdatePending   a change of something shared waits, or is held; informational
+AutoscalerReady an autoscaler can't do its work; informational, absent where all is well
 ============== ==================================================================================
 """
 
@@ -25,11 +26,14 @@ from ome.api import conditions as cond
 from ome.api import constants as c
 from ome.api import external as x
 from ome.apimachinery.objects import Object, annotations_of, condition, metadata
-from ome.rendering.componentstatus import components_of, running, verdict_of
-from ome.rendering.facts import Rendered
+from ome.rendering.componentstatus import components_of, notes_of, verdict_of
+from ome.rendering.facts import Component, Rendered
 from ome.rendering.mode import service_mode
 from ome.rendering.modelstatus import model_status
 from ome.rendering.routes import route_problem
+from ome.rendering.scalerstatus import REASON as AUTOSCALER_FAILING
+from ome.rendering.scalerstatus import scaler_problem
+from ome.rendering.standing import standing
 from ome.rendering.statusinput import Answer, Problem, StatusInput
 from ome.rendering.workload import Verdict
 from ome.selection.explain import summary
@@ -54,27 +58,28 @@ def build(given: StatusInput) -> StatusResult:
     conditions: list[Object] = cond.remove(old.get("conditions"), "")
     setter = _Setter(conditions, given.now, metadata(given.service).get("generation"))
     _selection_conditions(setter, given)
-    verdicts: dict[str, Verdict] = {}
     rendered = given.rendered
+    components = standing(given) if rendered is None else rendered.components
+    verdicts = {name: verdict_of(given, component) for name, component in components.items()}
+    for name, verdict in verdicts.items():
+        setter.set(cond.component_ready(name), verdict.status, verdict.reason, verdict.message)
     if rendered is not None:
-        for name, component in rendered.components.items():
-            verdicts[name] = verdict_of(given, component)
         _ingress_condition(setter, given)
     declared = [
         name for name in c.COMPONENTS if (given.service.get("spec") or {}).get(name) is not None
     ]
-    seen = verdicts if rendered is not None else running(given, declared)
-    for name, verdict in seen.items():
-        setter.set(cond.component_ready(name), verdict.status, verdict.reason, verdict.message)
-    gone = [cond.component_ready(n) for n in (*c.COMPONENTS, c.PREDICTOR) if n not in seen]
-    setter.conditions = cond.remove(setter.conditions, *gone)
-    _knative_conditions(setter, given, rendered)
+    known = declared if rendered is not None else verdicts
+    gone = [n for n in (*c.COMPONENTS, c.PREDICTOR) if n not in known]
+    setter.conditions = cond.remove(setter.conditions, *map(cond.component_ready, gone))
+    _knative_conditions(setter, given, components)
     _model_condition(setter, given)
     _pending_condition(setter, rendered)
+    _scaler_condition(setter, scaler_problem(given, components))
     status: Object = {
         key: value for key, value in old.items() if key in ("address", "url", "annotations")
     }
     _note_runtime(given, status)
+    _note_groups(notes_of(given, components), status)
     version = _answer_condition(setter, given, verdicts, status)
     _ready(setter, given, declared, verdicts)
     status["conditions"] = setter.conditions
@@ -96,6 +101,13 @@ def _note_runtime(given: StatusInput, status: Object) -> None:
         annotations[c.A_SERVING_RUNTIME] = given.selection.winner.name
     elif given.selection is None and given.problem is None:
         annotations.pop(c.A_SERVING_RUNTIME, None)
+    if annotations or "annotations" in status:
+        status["annotations"] = annotations
+
+
+def _note_groups(notes: Mapping[str, str | None], status: Object) -> None:
+    annotations = {k: v for k, v in (status.get("annotations") or {}).items() if k not in notes}
+    annotations |= {key: value for key, value in notes.items() if value is not None}
     if annotations or "annotations" in status:
         status["annotations"] = annotations
 
@@ -197,13 +209,13 @@ def _ingress_state(given: StatusInput, rendered: Rendered) -> tuple[str, str, st
     return "True", "Routed", f"reached at {rendered.url}"
 
 
-def _knative_conditions(setter: _Setter, given: StatusInput, rendered: Rendered | None) -> None:
+def _knative_conditions(
+    setter: _Setter, given: StatusInput, components: Mapping[str, Component]
+) -> None:
     """The conditions that only Knative Services have, kept as long as there are any."""
     aggregates = {cond.ROUTES_READY: "RoutesReady", cond.LATEST_DEPLOYMENT_READY: "Configurations"}
     kinds = [*aggregates]
-    if rendered is None:
-        return
-    serverless = {n: p for n, p in rendered.components.items() if p.mode == c.MODE_SERVERLESS}
+    serverless = {n: p for n, p in components.items() if p.mode == c.MODE_SERVERLESS}
     if serverless:
         kinds = []  # what is set below keeps its time
     for name in c.COMPONENTS:
@@ -248,6 +260,13 @@ def _pending_condition(setter: _Setter, rendered: Rendered | None) -> None:
         setter.set(cond.UPDATE_PENDING, "True", "Waiting", "; ".join(rendered.pending))
     else:
         setter.conditions = cond.remove(setter.conditions, cond.UPDATE_PENDING)
+
+
+def _scaler_condition(setter: _Setter, problem: str) -> None:
+    if problem:
+        setter.set(cond.AUTOSCALER_READY, "False", AUTOSCALER_FAILING, problem)
+    else:
+        setter.conditions = cond.remove(setter.conditions, cond.AUTOSCALER_READY)
 
 
 def _answer_condition(
@@ -311,9 +330,7 @@ def _ready(
     also = [cond.SELECTED, RENDERED]
     components = declared or [c.ENGINE]
     if given.problem is not None:
-        message = given.problem.sentence
-        if (given.service.get("status") or {}).get("components"):
-            message = f"{message}. What was applied before keeps running"
+        message = f"{given.problem.sentence}{_meanwhile(verdicts)}"
         setter.set(cond.READY, "False", given.problem.code, message)
         return
     types = [*also, *(cond.component_ready(name) for name in components), cond.INGRESS_READY]
@@ -323,7 +340,8 @@ def _ready(
     if status == "True":
         rolling = [verdict.message for verdict in verdicts.values() if verdict.rolling]
         engine = verdicts.get(c.ENGINE)
-        message = "; ".join(rolling) or (engine.message if engine else "")
+        short = [v.message for name, v in verdicts.items() if v.short and name != c.ENGINE]
+        message = "; ".join(rolling) or "; ".join([*([engine.message] if engine else []), *short])
         at_zero = engine is not None and engine.reason == "ScaledToZero"
         reason = "RollingUpdate" if rolling else "ScaledToZero" if at_zero else "Serving"
         if any(verdict.reason == "UpdateFailing" for verdict in verdicts.values()):
@@ -331,6 +349,16 @@ def _ready(
         if given.rendered is not None and given.rendered.pending:
             message = f"{message}; {'; '.join(given.rendered.pending)}"
     setter.set(cond.READY, status, reason, message)
+
+
+def _meanwhile(verdicts: Mapping[str, Verdict]) -> str:
+    """What of an earlier spec goes on while the present one can't be carried out."""
+    if not verdicts:
+        return ""
+    down = next((verdict for verdict in verdicts.values() if verdict.status != "True"), None)
+    if down is None:
+        return ". What was applied before keeps running"
+    return f". What was applied before is left as it is: {down.message}"
 
 
 __all__ = ["RENDERED", "Answer", "Problem", "StatusInput", "StatusResult", "build"]

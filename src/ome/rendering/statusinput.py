@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ome.apimachinery.errors import one_line
-from ome.apimachinery.objects import Object
+from ome.apimachinery.objects import Object, Resource
 from ome.rendering import ingress as ingress_rules
 from ome.rendering.facts import Observed, Rendered
 from ome.rendering.workload import Model
@@ -60,3 +60,5 @@ class StatusInput:
     answer_required: bool = False
     ingress: ingress_rules.Ingress | None = None
     accelerators: Mapping[str, AcceleratorChoice] = field(default_factory=dict)
+    changing: Collection[tuple[Resource, str]] = ()
+    """Children that have just been changed: ``observed`` is how they were before."""

@@ -51,6 +51,8 @@ class Verdict:
     rolling: bool = False
     """An update is on its way; what serves is (also) the previous version."""
     failure: Failure | None = None
+    short: bool = False
+    """It serves with fewer replicas than are wanted."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +89,19 @@ def judge(
     model: Model,
     last_lines: Mapping[str, str],
     lost_nodes: Mapping[str, str] | None = None,
+    *,
+    least: int | None = None,
+    at_zero: str = "a request starts it",
 ) -> Verdict:
     """The state of one component. ``last_lines``: log tail by name of a pod that crashed;
-    ``lost_nodes``: since when, by name of a node that does not answer."""
+    ``lost_nodes``: since when, by name of a node that does not answer; ``least``: replicas with
+    which it serves, whatever an autoscaler wants beside; ``at_zero``: what starts a first one."""
     if workload is None:
         return Verdict("Unknown", "Creating", f"the {component} is being created")
     state = workload if isinstance(workload, State) else read(workload)
     wanted, unit = state.wanted, state.unit
     if wanted == 0:
-        return Verdict(
-            "True", "ScaledToZero", f"the {component} is scaled to zero; a request starts it"
-        )
+        return _at_zero(component, at_zero, least)
     finding = _worst(component, pods, model, last_lines, state, lost_nodes or {})
     if state.overdue and finding is not None and finding.rank >= _SLOW:
         text = (
@@ -105,11 +109,18 @@ def judge(
             f"see its log and its readiness probe, which may ask the wrong port or path"
         )
         finding = _Finding(finding.rank, "NotReadyInTime", text, finding.failure)
-    if state.serves:
+    if state.serves or (least is not None and state.available >= max(1, least)):
         message = f"{state.available} of {wanted} {component} {unit} are available"
         if not state.rolling:
-            return Verdict("True", "Available", message)
-        message = f"{message}; an update rolls, {state.updated} of {wanted} {unit} have it"
+            short = state.available < wanted
+            why = finding.message if finding is not None else state.says[1] if state.says else ""
+            if short and why:
+                message = f"{message}: {why}"
+            return Verdict("True", "Available", message, short=short)
+        if state.seen:
+            message = f"{message}; an update rolls, {state.updated} of {wanted} {unit} have it"
+        else:
+            message = f"{message}; a change is being taken up"
         if finding is None:
             return Verdict("True", "RollingUpdate", message, True)
         reason = "UpdateFailing" if finding.rank < _SLOW else "RollingUpdate"
@@ -120,6 +131,19 @@ def judge(
     if finding is None:
         finding = _Finding(9, "Starting", _starting(component, pods, wanted))
     return Verdict("False", finding.reason, finding.message, state.rolling, finding.failure)
+
+
+def _at_zero(component: str, starts: str, least: int | None) -> Verdict:
+    if least:
+        text = f"the {component} was scaled to zero; it is set to {least} again"
+        return Verdict("False", "Starting", text)
+    if starts:
+        return Verdict("True", "ScaledToZero", f"the {component} is scaled to zero; {starts}")
+    text = (
+        f"the {component} is at zero replicas, and nothing starts one. What to do: set "
+        f"spec.{component}.minReplicas to 1 or more"
+    )
+    return Verdict("False", "SwitchedOff", text)
 
 
 def _starting(component: str, pods: Sequence[Object], wanted: int) -> str:

@@ -34,7 +34,8 @@ class State:
 
     @property
     def rolling(self) -> bool:
-        return not self.seen or self.updated < self.wanted or self.total > self.updated
+        """A version replaces another. Replicas that are only missing are no update."""
+        return not self.seen or self.total > self.updated
 
     @property
     def serves(self) -> bool:
@@ -132,7 +133,9 @@ def revision_is_up(workload: Object) -> bool:
     )
 
 
-def clusters(wanted: int, pairs: Sequence[tuple[Object | None, Object | None]]) -> State:
+def clusters(
+    wanted: int, pairs: Sequence[tuple[Object | None, Object | None]], *, outdated: int = 0
+) -> State:
     """Ray clusters, each with the Deployment that probes its engine."""
     ready = provisioned = 0
     says: tuple[str, str] | None = None
@@ -151,7 +154,7 @@ def clusters(wanted: int, pairs: Sequence[tuple[Object | None, Object | None]]) 
     return State(
         wanted=wanted,
         available=ready,
-        updated=wanted,
+        updated=wanted - outdated,
         total=wanted,
         seen=True,
         enough=ready >= wanted,

@@ -2,15 +2,20 @@
 
 The hub's own library lists and builds URLs; it is imported when a source is opened, never before,
 because it is heavy (so: in the worker process only). The bytes go through OME's engine. Weights
-carry a sha256, small files git's blob hash, so everything is verified.
+carry a sha256, small files git's blob hash, so everything is verified. Large files that the hub
+keeps in Xet storage come from there (:mod:`ome.storage.xet`); where that fails, over HTTP like all
+others. ``HF_HUB_DISABLE_XET=1`` turns it off.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from ome.storage.credentials import Secrets
 from ome.storage.errors import (
@@ -26,8 +31,12 @@ from ome.storage.errors import (
 )
 from ome.storage.http import RangeReader, new_session, retry_after
 from ome.storage.source import FileEntry, SourceSpec
+from ome.storage.xet import SMALLEST, XetFailed, XetReader
+
+log = logging.getLogger("ome.storage.hf")
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
+_XET_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class HubSource:
@@ -61,6 +70,10 @@ class HubSource:
         self._commit = ""
         self._session = new_session()
         self._reader: RangeReader | None = None
+        self._headers: dict[str, str] = {}
+        self._xet_hashes: dict[str, str] = {}
+        self._xet: XetReader | None = None
+        self._xet_opening = asyncio.Lock()
 
     @property
     def revision(self) -> str:
@@ -73,15 +86,40 @@ class HubSource:
         reader = self._reader
         if reader is None:
             raise RuntimeError("list() must come before read()")
+        if end - start >= SMALLEST and entry.path in self._xet_hashes:
+            async for piece in self._read_xet(entry, start, end):
+                start += len(piece)
+                yield piece
         url = self._url(entry.path)
         async for piece in reader.read(url, start, end, size=entry.size, name=entry.path):
             yield piece
 
+    async def _read_xet(self, entry: FileEntry, start: int, end: int) -> AsyncIterator[bytes]:
+        """What Xet storage gives of it; after a failure nothing more, for no file."""
+        digest = self._xet_hashes[entry.path]
+        try:
+            async with self._xet_opening:
+                if not self._xet_hashes:
+                    return
+                if self._xet is None:
+                    self._xet = await XetReader.open(
+                        self._session, self._xet_token_url(), self._headers
+                    )
+            if self._xet.takes(digest, start, end):
+                async for piece in self._xet.read(digest, entry.size, start, end):
+                    yield piece
+        except XetFailed as error:
+            if self._xet_hashes:
+                log.warning("%s: not from Xet storage but over HTTP: %s", self.uri, error)
+            self._xet_hashes = {}
+
     async def close(self) -> None:
+        if self._xet is not None:
+            await self._xet.close()
         await self._session.close()
 
     def _list(self) -> Sequence[FileEntry]:
-        from huggingface_hub import HfApi, get_token
+        from huggingface_hub import HfApi, constants, get_token
         from huggingface_hub.hf_api import RepoFile
 
         token = self._token or (get_token() if self._ambient else None)
@@ -99,18 +137,30 @@ class HubSource:
             )
         except Exception as error:
             raise self._translate(error) from error
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._reader = RangeReader(self._session, headers=headers, explain=self._explain)
-        return [self._entry(item) for item in tree if isinstance(item, RepoFile)]
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._reader = RangeReader(self._session, headers=self._headers, explain=self._explain)
+        files = [item for item in tree if isinstance(item, RepoFile)]
+        if not constants.HF_HUB_DISABLE_XET:
+            self._xet_hashes = {
+                self._relative(item.path): item.xet_hash
+                for item in files
+                if isinstance(item.xet_hash, str) and _XET_HASH.fullmatch(item.xet_hash)
+            }
+        return [self._entry(item) for item in files]
 
     def _entry(self, item: Any) -> FileEntry:
-        path = item.path
-        if self._folder:
-            path = path.removeprefix(self._folder + "/")
+        path = self._relative(item.path)
         lfs = item.lfs
         if lfs:
             return FileEntry(path, lfs.size, sha256=lfs.sha256)
         return FileEntry(path, item.size, git_sha1=item.blob_id or "")
+
+    def _relative(self, path: str) -> str:
+        return path.removeprefix(self._folder + "/") if self._folder else path
+
+    def _xet_token_url(self) -> str:
+        revision = quote(self._commit or self._asked, safe="")
+        return f"{self._endpoint}/api/models/{self._repository}/xet-read-token/{revision}"
 
     def _url(self, path: str) -> str:
         from huggingface_hub import hf_hub_url

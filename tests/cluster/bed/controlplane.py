@@ -9,6 +9,7 @@ namespace ``ome``, as which the chart runs operator and agent.
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import secrets
@@ -21,9 +22,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.cluster.bed.build import BedUnavailable, ensure_programs
 
@@ -113,10 +114,27 @@ class ControlPlane:
             if process.poll() is not None:
                 raise BedUnavailable(f"{name} ended:\n{self.log(name)[-3000:]}")
 
+    def processes(self) -> Mapping[str, subprocess.Popen[bytes]]:
+        """What runs, by program."""
+        return dict(self._processes)
+
     def kill(self, program: str) -> None:
         """SIGKILL one program, as a fault."""
         self._processes[program].kill()
         self._processes.pop(program).wait()
+
+    def compact(self) -> None:
+        """etcd forgets everything before now, as it does every five minutes."""
+        asked = self._etcd("range", {"key": base64.b64encode(b"/").decode()})
+        revision = int(asked["header"]["revision"])
+        self._etcd("compaction", {"revision": revision, "physical": True})
+
+    def _etcd(self, what: str, body: dict[str, object]) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self._etcd_port}/v3/kv/{what}", data=json.dumps(body).encode()
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
 
     # -- starting -------------------------------------------------------------------------------
 
@@ -148,7 +166,7 @@ class ControlPlane:
         )
         self._etcd_port = etcd
         self.start_apiserver()
-        self._wait_ready()
+        self.until_ready()
         if self.controllers:
             self._start_controllers(programs)
 
@@ -235,7 +253,7 @@ class ControlPlane:
             self.kubeconfig(user).write_text(json.dumps(config))
             self.kubeconfig(user).chmod(0o600)
 
-    def _wait_ready(self) -> None:
+    def until_ready(self) -> None:
         # The certificate is made by the server itself at start, and the server listens on loopback.
         context = ssl.create_default_context()
         context.check_hostname = False

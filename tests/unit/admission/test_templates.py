@@ -69,6 +69,10 @@ def test_amounts_of_every_notation_pass() -> None:
         assert review(engine(runner={"resources": {"limits": {"cpu": amount}}})) == []
 
 
+def test_a_null_is_no_amount_at_all_as_for_the_api_server() -> None:
+    assert review(engine(runner={"resources": {"limits": {"cpu": None}}})) == []
+
+
 def test_nulls_are_as_good_as_nothing() -> None:
     """API servers drop them before they ask; a rule that stumbles over one must not refuse."""
     assert review(None, annotations=None, labels={}) == []

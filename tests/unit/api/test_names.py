@@ -112,3 +112,16 @@ def test_default_model_paths() -> None:
     path = names.default_model_path("BaseModel", "prod", "m")
     assert path == "/raid/models/basemodel/prod/m"
     assert names.default_model_path("ClusterBaseModel", "", "m", "/x/") == "/x/clusterbasemodel/m"
+
+
+@given(objects, objects)
+def test_children_of_two_services_never_have_the_same_name(one: str, other: str) -> None:
+    if one == other:
+        return
+    for component in ("engine", "decoder", "router"):
+        first, second = (names.component_name(name, component) for name in (one, other))
+        for made in (names.lws_name, names.scaled_object_name, names.truncate_dns):
+            assert made(first) != made(second)
+            assert len(made(first)) <= 63
+            assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", made(first))
+    assert names.model_config_name(one) != names.model_config_name(other)

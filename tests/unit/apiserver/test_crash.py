@@ -24,7 +24,7 @@ async def worker(store, number):
     rv = 0
     for turn in range(100000):
         data = f"{number} {turn}".encode()
-        entry = Entry("ns", f"w{number}", store.next_revision(), data)
+        entry = Entry.of("ns", f"w{number}", store.next_revision(), data)
         done = await store.write("g/things", entry, expected=rv)
         rv = done.rv
         sys.stdout.write(f"{number} {turn} {rv}\\n")

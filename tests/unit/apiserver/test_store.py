@@ -29,12 +29,12 @@ async def store(path: Path) -> AsyncIterator[Store]:
 
 
 async def put(store: Store, name: str, data: bytes = b"{}", expected: int = 0) -> int:
-    entry = Entry("", name, store.next_revision(), data)
+    entry = Entry.of("", name, store.next_revision(), data)
     return (await store.write(B, entry, expected=expected)).rv
 
 
 async def drop(store: Store, name: str, expected: int) -> int:
-    entry = Entry("", name, store.next_revision(), b"{}")
+    entry = Entry.of("", name, store.next_revision(), b"{}")
     return (await store.write(B, entry, expected=expected, delete=True)).rv
 
 
@@ -57,6 +57,20 @@ async def test_what_was_written_is_there_after_opening_again(store: Store, path:
         again.close()
 
 
+async def test_large_objects_are_kept_small_and_read_as_they_were(store: Store, path: Path) -> None:
+    data = b'{"a":[' + b'{"name":"x"},' * 20_000 + b"{}]}"
+    revision = await put(store, "a", data)
+    for opened in (store, None):
+        if opened is None:
+            store.close()
+            opened = Store.open(path)
+        found = opened.get(B, "", "a")
+        assert found is not None and found.data == data and len(found.kept) < len(data) / 20
+        [event] = await opened.changes(B, revision - 1)
+        assert event.entry.data == data
+    opened.close()
+
+
 async def test_a_write_on_an_old_revision_is_stale(store: Store) -> None:
     first = await put(store, "a")
     await put(store, "a", expected=first)
@@ -68,10 +82,10 @@ async def test_a_write_on_an_old_revision_is_stale(store: Store) -> None:
 
 
 async def test_a_write_on_its_way_makes_others_stale_but_is_not_visible(store: Store) -> None:
-    entry = Entry("", "a", store.next_revision(), b"{}")
+    entry = Entry.of("", "a", store.next_revision(), b"{}")
     done = store.write(B, entry, expected=0)
     with pytest.raises(Stale):
-        store.write(B, Entry("", "a", store.next_revision(), b"{}"), expected=0)
+        store.write(B, Entry.of("", "a", store.next_revision(), b"{}"), expected=0)
     assert store.get(B, "", "a") is None
     await done
     assert store.get(B, "", "a") is not None
@@ -126,7 +140,7 @@ async def test_the_log_is_bounded_in_bytes_and_keeps_the_newest_revision(path: P
 
 async def test_select_gives_one_namespace_sorted(store: Store) -> None:
     for namespace, name in (("b", "x"), ("a", "z"), ("a", "y"), ("ab", "w"), ("a-b", "v")):
-        await store.write(B, Entry(namespace, name, store.next_revision(), b"{}"), expected=0)
+        await store.write(B, Entry.of(namespace, name, store.next_revision(), b"{}"), expected=0)
     assert [(e.namespace, e.name) for e in store.select(B, "a")] == [("a", "y"), ("a", "z")]
     assert len(store.select(B)) == 5
 

@@ -120,6 +120,22 @@ async def test_selectors_show_objects_that_move_in_and_out(api: Home) -> None:
         ]  # fmt: skip
 
 
+async def test_what_leaves_a_selector_is_shown_with_what_it_was_selected_by(api: Home) -> None:
+    """As Kubernetes does: a cache finds out whose it was."""
+    for gone in ({"on": None}, None):
+        await api.ok("POST", MAPS, config_map("a", {"on": "yes", "of": "x"}))
+        async with api.watch(MAPS, "labelSelector=on%3Dyes") as watch:
+            assert (await watch.next())["type"] == "ADDED"
+            patch = {"metadata": {"labels": gone}, "data": {"k": "new"}}
+            changed = await api.ok("PATCH", f"{MAPS}/a", patch, type=MERGE)
+            event = await watch.next()
+            assert event["type"] == "DELETED"
+            meta = event["object"]["metadata"]
+            assert meta["labels"] == {"on": "yes", "of": "x"}
+            assert meta["resourceVersion"] == changed["metadata"]["resourceVersion"]
+        await api.ok("DELETE", f"{MAPS}/a")
+
+
 async def test_field_selectors_follow_the_status_of_pods(api: Home) -> None:
     await api.ok("POST", f"{CORE}/pods", pod("p"))
     async with api.watch(f"{CORE}/pods", "fieldSelector=status.phase%3DRunning") as watch:

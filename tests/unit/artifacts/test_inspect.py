@@ -85,6 +85,19 @@ def test_sizes_are_written_with_at_most_two_decimals(count: int, text: str) -> N
         ),
         ({"architectures": ["Wav2Vec2ForCTC"], "model_type": "wav2vec2"}, {}, ("AUDIO_TO_TEXT",)),
         ({"audio_config": {"d_model": 8}}, {}, ("AUDIO_TO_TEXT", "TEXT_TO_TEXT")),
+        ({"embd_layer": {"image_embd_layer": {}}, "audio_processor": {"name": "x"}}, {},
+         ("IMAGE_TEXT_TO_TEXT", "AUDIO_TO_TEXT")),
+        (
+            {"architectures": ["NewOmniForConditionalGeneration"], "enable_audio_output": False},
+            {},
+            ("IMAGE_TEXT_TO_TEXT", "AUDIO_TO_TEXT"),
+        ),
+        ({}, {"preprocessor_config.json": {"image_processor_type": "NewImageProcessor"}},
+         ("IMAGE_TEXT_TO_TEXT",)),
+        ({}, {"processor_config.json": {"image_processor": {}, "feature_extractor": {}}},
+         ("IMAGE_TEXT_TO_TEXT", "AUDIO_TO_TEXT")),
+        ({}, {"preprocessor_config.json": {"feature_extractor_type": "NewFeatureExtractor"}},
+         ("AUDIO_TO_TEXT",)),
         ({}, {"README.md": "---\npipeline_tag: text-ranking\n---\n"}, ("RERANK",)),
         ({}, {"README.md": "---\npipeline_tag: feature-extraction\n---\n"}, ("EMBEDDING",)),
         ({}, {"README.md": "---\npipeline_tag: text-generation\n---\n"}, ("TEXT_TO_TEXT",)),
@@ -97,6 +110,19 @@ def test_capabilities_follow_the_evidence(
     for name, data in files.items():
         put(tmp_path, name, data)
     assert inspect(tmp_path, name="org/some-model").capabilities == expected
+
+
+def test_the_context_is_looked_for_beside_the_model_where_it_is_silent(tmp_path: Path) -> None:
+    config(tmp_path, max_position_embeddings=None)
+    assert inspect(tmp_path).max_tokens == 0
+    put(tmp_path, "generation_config.json", {"max_length": 512})
+    assert inspect(tmp_path).max_tokens == 512
+    put(tmp_path, "tokenizer_config.json", {"model_max_length": 1e30})
+    assert inspect(tmp_path).max_tokens == 512
+    put(tmp_path, "tokenizer_config.json", {"model_max_length": 4096})
+    assert inspect(tmp_path).max_tokens == 4096
+    config(tmp_path)
+    assert inspect(tmp_path).max_tokens == 131072
 
 
 def test_the_name_is_the_weakest_evidence(tmp_path: Path) -> None:

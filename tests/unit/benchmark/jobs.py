@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ome.api.config import BenchmarkPod
-from ome.benchmark.job import BenchmarkInput
+from ome.benchmark.job import BenchmarkChildren, BenchmarkInput
 
 Object = dict[str, Any]
 SERVICE_ENDPOINT: Object = {"inferenceService": {"name": "chat", "namespace": "llms"}}
@@ -58,3 +61,13 @@ def direct(**more: Any) -> Object:
 def given(job: Object, **more: Any) -> BenchmarkInput:
     facts = {"settings": CLUSTER, "program": {"__main__.py": "pass"}, "service": service()}
     return BenchmarkInput(job=job, **{**facts, "model": model(), **more})
+
+
+def check_golden(path: Path, rendered: BenchmarkChildren) -> None:
+    """Remove the file to have it written anew."""
+    text = yaml.safe_dump_all([rendered.job, rendered.program], sort_keys=True)
+    written = not path.exists()
+    if written:
+        path.write_text(text)
+    assert not written, f"{path} was written; look at it and commit it"
+    assert path.read_text() == text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tests.unit.benchmark.jobs import (
     INSIDE,
     SERVICE_ENDPOINT,
     benchmark,
+    check_golden,
     direct,
     given,
     model,
@@ -23,10 +23,10 @@ from tests.unit.benchmark.jobs import (
 from ome.api.config import BenchmarkPod
 from ome.benchmark import arguments, job
 from ome.benchmark.job import render
+from ome.benchmark.storage import Fetcher
 from ome.rendering import RenderError
 
 GOLDEN = Path(__file__).parent / "golden"
-CORPUS = os.environ.get("OME_CORPUS")
 Object = dict[str, Any]
 
 
@@ -50,11 +50,7 @@ def environment(obj: Object, **more: Any) -> dict[str, Any]:
 
 
 def same_as_golden(name: str, rendered: job.BenchmarkChildren) -> None:
-    text = yaml.safe_dump_all([rendered.job, rendered.program], sort_keys=True)
-    path = GOLDEN / f"{name}.yaml"
-    if os.environ.get("OME_UPDATE_GOLDEN"):
-        path.write_text(text)
-    assert path.read_text() == text
+    check_golden(GOLDEN / f"{name}.yaml", rendered)
 
 
 def test_a_job_of_a_service_on_a_cluster() -> None:
@@ -88,16 +84,6 @@ def test_a_pod_override_adds_and_wins_and_takes_nothing_away() -> None:
         "affinity": {"podAntiAffinity": {}},
     }
     same_as_golden("override", render(given(benchmark(podOverride=override))))
-
-
-@pytest.mark.skipif(not CORPUS, reason="needs OME_CORPUS: the published samples")
-@pytest.mark.parametrize(
-    "name", ["deepseek-r1-rdma", "e5-mistral-7b-instruct", "llama3-1-70b-instruct"]
-)
-def test_published_samples(name: str) -> None:
-    path = Path(CORPUS or "") / "samples" / "benchmark" / f"{name}.yaml"
-    found = [d for d in yaml.safe_load_all(path.read_text()) if d and d["kind"] == "BenchmarkJob"]
-    same_as_golden(f"sample-{name}", render(given(found[0])))
 
 
 # -- the combinations that once could not succeed -------------------------------------------------
@@ -149,6 +135,13 @@ def test_images_are_measured_under_the_name_that_genai_bench_has_for_the_task() 
             },
             "spec.task",
         ),
+        (
+            {
+                "task": "text-to-rerank",
+                "endpoint": direct(modelName="m", apiFormat="cohere"),
+            },
+            "spec.task",
+        ),
     ],
 )
 def test_what_genai_bench_lacks_is_refused_with_a_remedy(spec: Object, field: str) -> None:
@@ -172,6 +165,16 @@ def test_embeddings_have_one_length_and_batches() -> None:
     assert after("--traffic-scenario", found) == ["E(128)", "E(256)"]
     assert after("--batch-size", found) == ["1", "8"]
     assert "--num-concurrency" not in found
+
+
+def test_reranking_goes_through_the_backend_that_can_and_varies_documents() -> None:
+    spec = {"task": "text-to-rerank", "trafficScenarios": ["R(256,100)"], "numConcurrency": [2, 8]}
+    for endpoint in (SERVICE_ENDPOINT, direct()):
+        found = words(benchmark(endpoint=endpoint, **spec))
+        assert after("--api-backend", found) == ["vllm"]
+        assert after("--task", found) == ["text-to-rerank"]
+        assert after("--traffic-scenario", found) == ["R(256,100)"]
+        assert after("--batch-size", found) == ["2", "8"]
 
 
 def test_a_question_that_genai_bench_would_ask_a_person_is_not_asked() -> None:
@@ -320,9 +323,56 @@ def test_a_dataset_on_a_claim_is_mounted_to_be_read() -> None:
     assert mount["subPath"] == "sets"
 
 
-def test_a_dataset_in_a_bucket_is_refused() -> None:
+def test_a_dataset_in_a_bucket_is_fetched_by_ome_with_credentials_of_its_own() -> None:
+    location = {
+        "storageUri": "s3://bucket/sets/data.csv",
+        "key": "reader",
+        "parameters": {
+            "prompt_column": "question",
+            "aws_region": "eu-west-1",
+            "endpoint": "http://store:9000",
+        },
+    }
+    obj = benchmark(dataset=location, outputLocation={"storageUri": "s3://results", "key": "w"})
+    rendered = pod(render(given(obj, fetcher=Fetcher("ome:1"))))
+    (fetch,), (main,) = rendered["initContainers"], rendered["containers"]
+    place = "/ome-benchmark/dataset/data"
+    uri = location["storageUri"]
+    assert (fetch["image"], fetch["command"]) == ("ome:1", ["ome", "model", "download", uri, place])
+    assert {e["name"]: e["value"] for e in fetch["env"]} == {
+        "AWS_REGION": "eu-west-1",
+        "AWS_ENDPOINT_URL": "http://store:9000",
+    }
+    assert fetch["envFrom"] == [{"secretRef": {"name": "reader"}}]
+    assert fetch["securityContext"]["runAsNonRoot"] is True
+    assert main["envFrom"] == [{"secretRef": {"name": "w"}}]
+    assert after("--dataset-path", main["args"]) == [place]
+    assert after("--dataset-prompt-column", main["args"]) == ["question"]
+    shared = {"name": "benchmark-dataset", "mountPath": "/ome-benchmark/dataset"}
+    assert fetch["volumeMounts"] == [shared]
+    assert {**shared, "readOnly": True} in main["volumeMounts"]
+    assert {"name": "benchmark-dataset", "emptyDir": {}} in rendered["volumes"]
+
+
+def test_without_omes_own_image_a_dataset_in_a_bucket_is_refused_with_a_remedy() -> None:
+    with pytest.raises(RenderError) as refused:
+        render(given(benchmark(dataset={"storageUri": "gs://bucket/data.csv"})))
+    assert (refused.value.code, refused.value.field) == (
+        "DatasetUnusable",
+        "spec.dataset.storageUri",
+    )
+    assert "OME_IMAGE" in refused.value.fix
+
+
+def test_a_dataset_that_nothing_can_fetch_is_refused() -> None:
     with pytest.raises(RenderError, match="can't read"):
-        render(given(benchmark(dataset={"storageUri": "s3://bucket/data.csv"})))
+        render(given(benchmark(dataset={"storageUri": "vendor://pypi/data/x.csv"})))
+
+
+def test_the_part_of_a_dataset_that_is_meant_reaches_the_pod() -> None:
+    location = {"storageUri": "hf://org/set", "parameters": {"split": "test", "name": "en"}}
+    found = environment(benchmark(dataset=location))
+    assert found["OME_BENCHMARK_DATASET"] == '{"name": "en", "split": "test"}'
 
 
 # -- the Job -------------------------------------------------------------------------------------

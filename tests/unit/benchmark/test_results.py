@@ -148,6 +148,33 @@ def test_a_real_difference_is_significant_and_noise_is_not() -> None:
     assert line.verdict == "better?"
 
 
+def test_several_runs_of_the_same_thing_are_compared_as_one() -> None:
+    def repeated(speeds: list[float]) -> list[list[Object]]:
+        return [[run(outputTokensPerSecond=speed)] for speed in speeds]
+
+    (one,) = compare.together(repeated([40.0, 41.0, 42.0]))
+    assert (one["completed"], one["outputTokensPerSecond"]) == (300, 41.0)
+    assert one["ttft"]["mean"] == pytest.approx(0.2)
+    assert one["ttft"]["stddev"] == pytest.approx(0.02)
+    assert one["ttft"]["p99"] == pytest.approx(0.25)
+    before = compare.together(repeated([40.0, 41.0, 42.0]))
+    for speeds, verdict in (
+        ([60.0, 61.0, 62.0], "better"),
+        ([40.5, 41.0, 41.6], "no difference"),
+        ([60.0, 61.0], "better?"),
+    ):
+        lines = compare.compare(before, compare.together(repeated(speeds)))
+        assert next(x for x in lines if x.figure == "out tok/s").verdict == verdict
+
+
+def test_means_that_lie_apart_widen_the_deviation_of_all() -> None:
+    low = {"mean": 0.1, "stddev": 0.0, "p50": 0.1, "p90": 0.1, "p99": 0.1}
+    high = {"mean": 0.3, "stddev": 0.0, "p50": 0.3, "p90": 0.3, "p99": 0.3}
+    (one,) = compare.together([[run(ttft=low)], [run(ttft=high)]])
+    assert one["ttft"]["mean"] == pytest.approx(0.2)
+    assert one["ttft"]["stddev"] == pytest.approx(0.1)
+
+
 def test_only_what_both_have_is_compared_and_the_rest_is_named() -> None:
     a, b = [run(), run(concurrency=2)], [run(), run("D(1,1)")]
     assert {line.concurrency for line in compare.compare(a, b)} == {1}

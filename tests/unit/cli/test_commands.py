@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,7 @@ def test_every_command_explains_itself(ome: Ome, name: str) -> None:
         ("apply", 2, "error: Missing option '-f'"),
         ("get", 1, "OME is not running. Start it with 'ome up'"),
         ("get nonsense", 1, "OME is not running"),
+        ("up --port 5 --gateway-port 5", 2, "error: --port and --gateway-port are both 5."),
         ("delete isvc", 2, "error: what is to be deleted?"),
         ("validate -f /nowhere.yaml", 2, "error: /nowhere.yaml: there is no such file or folder"),
         ("kubeconfig", 1, "there is no kubeconfig yet. 'ome up' makes it"),
@@ -64,6 +67,29 @@ def test_mistakes_get_one_line_and_a_status(
     assert said in answer.err
     assert len(answer.err.splitlines()) == 1
     assert answer.out == ""
+
+
+def test_without_a_command_there_is_help_and_no_error(ome: Ome) -> None:
+    for words in ((), ("model",)):
+        said = ome(*words)
+        assert said.out.startswith(f"Usage: {' '.join(('ome', *words))}") and said.err == ""
+        assert said.status == 2
+
+
+def test_ctrl_c_before_the_command_line_is_there_says_one_word() -> None:
+    program = (
+        "import os, signal, sys\n"
+        "class Impatient:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'click':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Impatient())\n"
+        "from ome.cli.entry import main\n"
+        "main()\n"
+    )
+    argv = [sys.executable, "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "stopped\n", 130)
 
 
 def test_status_of_nothing_is_a_failure_with_words(ome: Ome, home: Home) -> None:

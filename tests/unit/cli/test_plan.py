@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fakes.home import _crd
 from tests.fakes.objects import model, runtime, service
 from tests.unit.cli.conftest import Ome, Server
+from tests.unit.rendering.modes import gpu_runtime
 
+from ome.api import external as x
 from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Resource
 
@@ -131,3 +134,59 @@ def test_without_an_api_there_is_nothing_to_compare_with(
     found = ome("plan", "-f", written(tmp_path, model(), runtime(), service()), "-o", "diff")
     assert found.status == 1
     assert "no API answers" in found.err
+
+
+def planned(ome: Ome, folder: Path, *objects: Object) -> list[str]:
+    found = ome("plan", "-f", written(folder, *objects))
+    assert found.status == 0, found
+    return [line.strip() for line in found.out.splitlines()]
+
+
+def test_a_changed_runtime_alone_names_every_service_that_uses_it_and_what_restarts(
+    ome: Ome, running: Server, tmp_path: Path
+) -> None:
+    other = runtime("other", autoSelect=False)
+    second = service("second", runtime={"name": "other"})
+    assert ome("apply", "-f", written(tmp_path, other, second)).status == 0
+    found = planned(ome, tmp_path, runtime(image="engine:3"))
+    # "second" names another runtime, so the file does not reach it.
+    assert found[:2] == [
+        "InferenceService default/chat",
+        "~ Deployment chat-engine: RESTARTS its pods",
+    ]
+    assert not [line for line in found if "second" in line]
+    both = planned(ome, tmp_path, runtime(image="engine:3"), runtime("other", image="engine:3"))
+    assert both[-1] == "of 2 services, 1 would restart pods"
+    assert "+ Deployment second-engine" in both
+
+
+def test_a_model_or_an_accelerator_that_nobody_uses_changes_nothing(
+    ome: Ome, running: Server, tmp_path: Path
+) -> None:
+    nothing = ["no service uses it: nothing changes"]
+    assert planned(ome, tmp_path, model("unused")) == nothing
+    moved = model(storage={"storageUri": "hf://example/tiny", "path": "/raid/models/elsewhere"})
+    assert "~ Deployment chat-engine: RESTARTS its pods" in planned(ome, tmp_path, moved)
+
+
+def test_another_mode_says_what_serves_until_then_and_goes_afterwards(
+    ome: Ome, running: Server, tmp_path: Path
+) -> None:
+    running._do(running.client.create(r.CUSTOM_RESOURCE_DEFINITIONS, _crd(x.LEADER_WORKER_SETS)))
+    found = difference(ome, tmp_path, gpu_runtime(1), service(runtime={"name": "groups"}))
+    assert "+ LeaderWorkerSet lws-chat-engine" in found
+    assert not any(line.startswith("-") for line in found)
+    assert found[-1] == (
+        "Deployment chat-engine serves until LeaderWorkerSet lws-chat-engine is available, then "
+        "it is deleted: its pods stop"
+    )
+
+
+def test_a_service_by_name_is_compared_as_it_is_stored(
+    ome: Ome, running: Server, tmp_path: Path
+) -> None:
+    changed = runtime(image="engine:4")
+    assert ome("apply", "-f", written(tmp_path, changed)).status == 0
+    found = ome("plan", "chat", "-o", "diff")
+    assert found.status == 0, found
+    assert "~ Deployment chat-engine: RESTARTS its pods" in found.out

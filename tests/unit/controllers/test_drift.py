@@ -72,3 +72,14 @@ JSON = st.recursive(
 @given(JSON)
 def test_everything_contains_itself(value: Any) -> None:
     assert contains(value, value)
+
+
+def test_what_somebody_adds_to_a_selector_is_a_difference() -> None:
+    """Elsewhere it is theirs to keep; a selector would select something else."""
+    for key in ("selector", "nodeSelector"):
+        wanted = {"spec": {key: {"app": "a"}}}
+        assert contains({"spec": {key: {"app": "a"}}}, wanted)
+        assert not contains({"spec": {key: {"app": "a", "also": "b"}}}, wanted)
+    assert contains(
+        {"metadata": {"labels": {"a": "1", "b": "2"}}}, {"metadata": {"labels": {"a": "1"}}}
+    )

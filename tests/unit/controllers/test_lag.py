@@ -31,8 +31,10 @@ def test_a_write_is_awaited_until_the_cache_shows_it_or_something_later() -> Non
     assert world.lag.behind(SERVICE)
     world.cached[CHILD] = "8"
     assert world.lag.behind(SERVICE)
+    assert world.lag.awaited(SERVICE) == {(r.DEPLOYMENTS, "c")}
     world.cached[CHILD] = "10"
     assert not world.lag.behind(SERVICE)
+    assert world.lag.awaited(SERVICE) == frozenset()
 
 
 def test_a_write_that_never_shows_is_not_awaited_for_ever() -> None:

@@ -96,6 +96,22 @@ async def test_a_created_child_needs_nothing_although_the_server_filled_it_in(
     assert not await bring(client, deployment(A="1", B="2"))
 
 
+async def test_while_a_template_is_kept_nothing_is_written(client: Client) -> None:
+    def with_hash(output: str, **env: str) -> Object:
+        wanted = deployment(**env)
+        wanted["metadata"]["annotations"] = {c.A_INPUT_HASH: f"own-shared-{output}"}
+        return wanted
+
+    await bring(client, with_hash("1", A="1", B="2"))
+    live = await get(client)
+    kept = with_hash("1")
+    kept["spec"]["template"] = live["spec"]["template"]  # with what the server filled in
+    assert not await bring(client, kept)
+    await bring(client, with_hash("2", A="1"))
+    env = (await get(client))["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert env == [{"name": "A", "value": "1"}]
+
+
 async def test_what_is_no_longer_wanted_goes_with_the_first_change(client: Client) -> None:
     await bring(client, deployment(A="1", B="2"))
     plan = await bring(client, deployment(A="1"))
@@ -190,12 +206,75 @@ async def test_an_object_of_somebody_else_is_not_touched(client: Client) -> None
     assert await get(client) == before
 
 
-async def test_a_cache_that_lags_costs_nothing_but_a_request(client: Client) -> None:
-    await bring(client, deployment(A="1"))
-    plan = Plan(OWNER, [Apply(r.DEPLOYMENTS, deployment(A="2"), "create", "create it")])
+async def blindly(client: Client, wanted: Object, replicas: int | None = None) -> list[str]:
+    """What happens where the cache does not show the child; the messages of the events."""
+    plan = Plan(OWNER, [Apply(r.DEPLOYMENTS, wanted, "create", "create it", replicas)])
     events = Events(client, "test")
     await execute(plan, client, events)
     await events.close()
+    return [event["message"] for event in (await client.list(r.EVENTS, "default")).items]
+
+
+def labelled(**env: str) -> Object:
+    made = deployment(**env)
+    made["metadata"]["labels"] = {c.L_INFERENCE_SERVICE: "owner", "app": "d"}
+    return made
+
+
+async def test_a_cache_that_lags_costs_nothing_but_a_request(client: Client) -> None:
+    await bring(client, labelled(A="1"))
+    await client.patch(r.DEPLOYMENTS, "d", {"spec": {"replicas": 5}}, namespace="default")
+    before = await get(client)
+    told = await blindly(client, labelled(A="2"), 2)
+    assert await get(client) == before
+    assert "create it" not in told
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        {"labels": None},
+        {"labels": {c.L_INFERENCE_SERVICE: None}},
+        {"labels": {c.L_INFERENCE_SERVICE: "another"}},
+        {"ownerReferences": None},
+        {"ownerReferences": [{**REFERENCE, "controller": False}]},
+        {"ownerReferences": None, "labels": None},
+    ],
+)
+async def test_a_child_that_lost_its_marks_gets_them_back_and_nothing_else_changes(
+    client: Client, lost: Object
+) -> None:
+    await bring(client, labelled(A="1"))
+    await client.patch(r.DEPLOYMENTS, "d", {"spec": {"replicas": 5}}, namespace="default")
+    before = await get(client)
+    await client.patch(
+        r.DEPLOYMENTS, "d", {"metadata": lost}, namespace="default", field_manager="hand"
+    )
+    told = await blindly(client, labelled(A="2"), 2)
     live = await get(client)
-    assert managers(live) == [("ome", "Apply")]
-    assert live["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == "2"
+    assert live["metadata"]["ownerReferences"] == before["metadata"]["ownerReferences"]
+    assert live["metadata"]["labels"] == before["metadata"]["labels"]
+    assert live["spec"] == before["spec"]
+    assert "mark Deployment d as the service's again" in told and "create it" not in told
+    assert needs_apply(live, labelled(A="1"), c.MANAGER) == ""
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"labels": {c.L_INFERENCE_SERVICE: "another"}},  # and without an owner it is another's
+        {"labels": {c.L_INFERENCE_SERVICE: "owner"}},
+        {"ownerReferences": [{**REFERENCE, "uid": "u-2", "name": "other"}]},
+    ],
+)
+async def test_what_looks_like_a_child_and_is_none_is_not_touched(
+    client: Client, meta: Object
+) -> None:
+    foreign = deployment(A="1")
+    foreign["metadata"] = {"name": "d", "namespace": "default", **meta}
+    theirs = c.MANAGER if "another" in str(meta) else "somebody"
+    await client.create(r.DEPLOYMENTS, foreign, field_manager=theirs)
+    before = await get(client)
+    with pytest.raises(NameTaken):
+        await blindly(client, labelled(A="1"))
+    assert await get(client) == before

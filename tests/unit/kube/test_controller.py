@@ -52,6 +52,15 @@ async def test_a_failure_is_retried_and_told_with_its_key(
     assert "boom" in caplog.text
 
 
+async def test_out_of_memory_is_not_retried_but_ends_it() -> None:
+    made = controller(Script(MemoryError()))
+    made.enqueue(KEY)
+    with pytest.raises(ExceptionGroup) as ended:
+        async with asyncio.timeout(5):
+            await made.run()
+    assert isinstance(ended.value.exceptions[0], MemoryError)
+
+
 async def test_terminal_is_not_retried_but_a_change_is_looked_at(start: Start) -> None:
     script, outcomes = Script(Terminal("no such model")), list[Outcome]()
     made = controller(script, outcomes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -100,7 +101,7 @@ async def test_nothing_that_goes_wrong_reaches_the_caller(
     events = Events(client)
     events.normal({"metadata": None}, "Odd", "no kind at all")
     assert "could not be reported" in caplog.text
-    api.fail(Fault(method="POST", status=500))
+    api.fail(Fault(method="POST", status=422))
     events.normal(POD, "One", "lost")
     api.fail(Fault(method="POST", status=403))
     events.normal(POD, "Two", "not allowed")
@@ -109,6 +110,40 @@ async def test_nothing_that_goes_wrong_reaches_the_caller(
     (event,) = written(api)
     assert event["reason"] == "Three"
     assert len(event["message"]) == 1024
+
+
+async def test_what_a_server_fails_on_is_written_later_and_once(
+    api: FakeApi, client: Client
+) -> None:
+    events = Events(client)
+    api.fail(Fault(method="POST", status=500))
+    api.fail(Fault(method="POST", reset_after_work=True))
+    events.normal(POD, "One", "done")
+    await events.flush()
+    assert [event["reason"] for event in written(api)] == ["One"]
+    api.fail(Fault(method="POST", status=500, times=100))
+    events.normal(POD, "Two", "never")
+    await events.flush()
+    assert [event["reason"] for event in written(api)] == ["One"]
+    assert events.dropped == 1
+
+
+async def test_what_happens_while_the_server_is_away_is_told_when_it_is_back(
+    client: Client, api: FakeApi
+) -> None:
+    await api.stop()
+    events = Events(client)
+    for number in range(3):
+        events.normal(POD, "Started", str(number))
+    await asyncio.sleep(1.5)  # longer than the client itself tries
+    events.normal(POD, "Started", "0")
+    back = await FakeApi().start(port=api.port)
+    try:
+        await events.flush()
+        assert {e["message"]: e["count"] for e in written(back)} == {"0": 2, "1": 1, "2": 1}
+        assert events.dropped == 0
+    finally:
+        await back.stop()
 
 
 async def test_closing_does_not_wait_for_ever(api: FakeApi, client: Client) -> None:

@@ -365,6 +365,20 @@ async def test_a_handler_that_fails_does_not_stop_the_others(
     assert "a handler failed on ADDED of <ConfigMap a/x" in caplog.text
 
 
+async def test_out_of_memory_ends_the_informer_which_would_miss_changes(
+    api: FakeApi, client: Client
+) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    informer = informer_of(client)
+    informer.add_handler(full)
+    await api.put(MAPS, config_map("x"))
+    with pytest.raises(MemoryError):
+        async with asyncio.timeout(5):
+            await informer.run()
+
+
 async def test_a_late_handler_hears_what_is_there(
     api: FakeApi, client: Client, start: Start
 ) -> None:

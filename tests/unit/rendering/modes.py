@@ -30,8 +30,16 @@ GATEWAYS = {
 def settings(**ingress: Any) -> OperatorSettings:
     """Without ingress settings: creation is disabled, as shipped."""
     section = ingress or {"disableIngressCreation": True, "ingressDomain": "svc.cluster.local"}
-    prober = json.dumps({"image": "prober:1"})
-    return read({"data": {"ingress": json.dumps(section), "multinodeProber": prober}})
+    return _settings(ingress=section, multinodeProber={"image": "prober:1"})
+
+
+def from_zero() -> OperatorSettings:
+    """Where a gateway starts the first replica, as under ``ome up``."""
+    return _settings(ingress={"disableIngressCreation": True}, scaling={"fromZero": True})
+
+
+def _settings(**sections: Object) -> OperatorSettings:
+    return read({"data": {name: json.dumps(section) for name, section in sections.items()}})
 
 
 def made(

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from tests.fakes.objects import runtime, service
-from tests.unit.rendering.modes import child, gpu_runtime, live, made, names, settings
+from tests.unit.rendering.modes import check_golden, child, gpu_runtime, live, made, names, settings
 
 from ome.api import external as x
 from ome.apimachinery import resources as r
@@ -61,6 +61,7 @@ def test_a_first_version_is_no_canary() -> None:
 def test_a_change_with_a_share_leaves_the_old_version_and_puts_the_new_one_beside() -> None:
     first = _canary(20, Observed())
     rendered = _canary(20, live(first), **NEW)
+    check_golden("canary", rendered)
     assert image(rendered, "chat-engine") == "engine:1"
     assert image(rendered, "chat-engine-canary") == "engine:2"
     assert weights(rendered) == [("chat-engine", 80), ("chat-engine-canary", 20)]
@@ -183,6 +184,7 @@ def test_a_virtual_service_leaves_nothing_behind() -> None:
     subject = service()
     subject["metadata"]["annotations"] = {"ome.io/deploymentMode": "VirtualDeployment"}
     change = made(subject, observed=observed)
+    check_golden("virtual", change)
     assert change.children == []
     assert len(deleted(change, observed)) == len(made().children)
     assert change.url == "http://chat.default.svc.cluster.local"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.fakes.objects import service
-from tests.unit.rendering.modes import gpu_runtime, live, made, settings
+from tests.unit.rendering.modes import from_zero, gpu_runtime, live, made, settings
 
 from ome.api import external as x
 from ome.apimachinery import resources as r
@@ -89,6 +89,80 @@ def test_groups_serve_when_all_their_members_do(
 ) -> None:
     state = read(group(**status_))
     assert (state.serves, state.rolling) == (serves, rolling)
+
+
+def _updated(at: str, **conditions: tuple[str, str]) -> tuple[Object, Object, Observed]:
+    """A service of groups that has been ready, whose group was changed ``at`` that time."""
+    subject, serving = service(), gpu_runtime()
+    first = made(subject, runtime=serving)
+    up = {k: v for k, v in UP.items() if k != "observedGeneration"}
+    observed = live(first, status={x.LEADER_WORKER_SETS: up})
+    group_ = observed.of(x.LEADER_WORKER_SETS)["lws-chat-engine"]
+    group_["metadata"]["generation"] = 1
+    subject["status"] = status(subject, first, observed)
+    changed = {**subject, **service(engine={"labels": {"team": "a"}})}
+    second = made(changed, runtime=serving, observed=observed)
+    entries = [
+        {"type": kind, "status": value, "lastTransitionTime": when}
+        for kind, (value, when) in conditions.items()
+    ]
+    observed = live(second, status={x.LEADER_WORKER_SETS: {**up, "conditions": entries}})
+    group_ = observed.of(x.LEADER_WORKER_SETS)["lws-chat-engine"]
+    group_["metadata"]["generation"] = 2
+    group_["metadata"]["managedFields"] = [{"manager": "ome", "operation": "Apply", "time": at}]
+    return changed, status(changed, second, observed), observed
+
+
+BEFORE, AT, AFTER = (f"2026-01-01T00:00:0{second}Z" for second in (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "reason", "words"),
+    [
+        ({"Available": ("True", BEFORE)}, "RollingUpdate", "a change is being taken up"),
+        ({"Available": ("True", AFTER)}, "Serving", "1 of 1 engine groups are available"),
+        (
+            {"Available": ("True", BEFORE), "UpdateInProgress": ("False", BEFORE)},
+            "RollingUpdate",
+            "a change is being taken up",
+        ),
+        (
+            {"Available": ("True", AFTER), "UpdateInProgress": ("False", AFTER)},
+            "Serving",
+            "1 of 1 engine groups are available",
+        ),
+    ],
+)
+def test_groups_that_have_not_taken_up_a_new_template_are_not_taken_for_updated(
+    conditions: Any, reason: str, words: str
+) -> None:
+    changed, found, _ = _updated(AT, **conditions)
+    ready = entry(found, "Ready")
+    assert (ready["status"], ready["reason"]) == ("True", reason)
+    assert words in ready["message"]
+    noted = found["annotations"]["ome.io/groups-engine"]
+    before = changed["status"]["annotations"]["ome.io/groups-engine"]
+    assert (noted == before) == (reason == "RollingUpdate")
+
+
+def test_the_note_about_groups_goes_with_them() -> None:
+    changed, found, _ = _updated(AT, Available=("True", AFTER))
+    plain = made()
+    after = status({**changed, **service(), "status": found}, plain, live(plain))
+    assert "ome.io/groups-engine" not in after["annotations"]
+
+
+def test_a_workload_that_was_changed_a_moment_ago_is_not_called_ready_as_before() -> None:
+    rendered = made()
+    observed = live(rendered, status={r.DEPLOYMENTS: UP})
+    changing = {(r.DEPLOYMENTS, "chat-engine")}
+    ingress = ingress_rules.resolve(settings().ingress, service())
+    given = StatusInput(
+        service(), NOW, rendered, observed=observed, changing=changing, ingress=ingress
+    )
+    ready = entry(build(given).status, "Ready")
+    assert (ready["status"], ready["reason"]) == ("True", "RollingUpdate")
+    assert ready["message"] == "1 of 1 engine replicas are available; a change is being taken up"
 
 
 def test_a_member_that_cannot_be_placed_is_named() -> None:
@@ -239,7 +313,7 @@ def zero_status(replicas: int, before: Object | None = None) -> StatusResult:
     subject = service(engine={"minReplicas": 0})
     subject["metadata"]["generation"] = 1
     subject["status"] = before or {}
-    rendered = made(subject, capabilities=Capabilities())  # no Knative
+    rendered = made(subject, capabilities=Capabilities(), config=from_zero())  # no Knative
     observed = live(rendered, status={r.DEPLOYMENTS: UP if replicas else {}})
     for deployment in observed.of(r.DEPLOYMENTS).values():
         deployment["spec"]["replicas"] = replicas
@@ -276,3 +350,74 @@ def test_a_service_that_gave_no_answer_is_not_ready_at_zero_either() -> None:
     answers.update(status="False", reason="NoAnswer", message="it said nothing")
     ready = entry(zero_status(0, before).status, "Ready")
     assert (ready["status"], ready["message"]) == ("False", "it said nothing")
+
+
+# --- autoscalers ----------------------------------------------------------------------------------
+
+
+def _scaled(kind: Resource, state: Object, **engine: Any) -> Object:
+    subject = service(engine=engine)
+    rendered = made(subject)
+    observed = live(rendered, status={r.DEPLOYMENTS: UP, kind: {"conditions": [state]}})
+    return status(subject, rendered, observed)
+
+
+def _false(type_: str, reason: str, message: str) -> Object:
+    return {"type": type_, "status": "False", "reason": reason, "message": message}
+
+
+KEDA = {"annotations": {"ome.io/autoscalerClass": "keda"}}
+NO_METRICS = (
+    "the HPA was unable to compute the replica count: failed to get cpu utilization: unable to "
+    "fetch metrics from resource metrics API: the server could not find the requested resource"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "engine", "state", "words"),
+    [
+        (
+            r.HORIZONTAL_POD_AUTOSCALERS,
+            {},
+            _false("ScalingActive", "FailedGetResourceMetric", NO_METRICS),
+            (
+                "HorizontalPodAutoscaler chat-engine can't scale the engine",
+                "install metrics-server",
+            ),
+        ),
+        (
+            r.HORIZONTAL_POD_AUTOSCALERS,
+            {},
+            _false("ScalingActive", "FailedGetResourceMetric", "missing request for cpu in p"),
+            ("missing request for cpu", "give the runner resources.requests"),
+        ),
+        (
+            x.SCALED_OBJECTS,
+            KEDA,
+            _false("Ready", "ScaledObjectCheckFailed", "error parsing prometheus metadata"),
+            ("ScaledObject scaledobject-chat-engine", "error parsing prometheus metadata"),
+        ),
+    ],
+)
+def test_an_autoscaler_that_cannot_work_is_told_and_takes_no_readiness_away(
+    kind: Resource, engine: Object, state: Object, words: tuple[str, ...]
+) -> None:
+    found = _scaled(kind, state, **engine)
+    told = entry(found, "AutoscalerReady")
+    assert (told["status"], told["reason"]) == ("False", "AutoscalerFailing")
+    assert all(word in told["message"] for word in (*words, "What to do: "))
+    assert entry(found, "Ready")["status"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("state", "engine"),
+    [
+        ({"type": "ScalingActive", "status": "True"}, {}),
+        (_false("ScalingActive", "ScalingDisabled", "it is at zero"), {}),
+        (_false("ScalingActive", "F", "no metrics returned from resource metrics API"), {}),
+        (_false("ScalingActive", "F", NO_METRICS), {"minReplicas": 2, "maxReplicas": 2}),
+    ],
+)
+def test_what_passes_or_does_not_matter_is_not_told(state: Object, engine: Object) -> None:
+    found = _scaled(r.HORIZONTAL_POD_AUTOSCALERS, state, **engine)
+    assert "AutoscalerReady" not in {item["type"] for item in found["conditions"]}

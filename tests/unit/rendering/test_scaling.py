@@ -7,11 +7,20 @@ from typing import Any
 
 import pytest
 from tests.fakes.objects import service
-from tests.unit.rendering.modes import EVERYTHING, check_golden, child, made, names, settings
+from tests.unit.rendering.modes import (
+    EVERYTHING,
+    check_golden,
+    child,
+    from_zero,
+    gpu_runtime,
+    made,
+    names,
+    settings,
+)
 
 from ome.api import external as x
 from ome.apimachinery import resources as r
-from ome.controllers.settings import read
+from ome.controllers.settings import OperatorSettings, read
 from ome.rendering import Capabilities, Rendered
 
 Object = dict[str, Any]
@@ -115,3 +124,48 @@ def test_the_hpa_measures_what_it_can(engine: Object, metric: str, target: int) 
     resource = spec["metrics"][0]["resource"]
     assert (resource["name"], resource["target"]["averageUtilization"]) == (metric, target)
     assert bool(rendered.warnings) is (engine.get("scaleMetric") == "rps")
+
+
+# --- zero -----------------------------------------------------------------------------------------
+
+
+def _initial(rendered: Rendered) -> tuple[int | None, str]:
+    deployment = next(c for c in rendered.children if c.resource == r.DEPLOYMENTS)
+    return deployment.initial_replicas, rendered.components["engine"].at_zero
+
+
+def test_zero_replicas_that_nothing_would_start_are_one_with_a_warning() -> None:
+    nothing = Capabilities(frozenset({r.INGRESSES}))
+    rendered = made(service(engine={"minReplicas": 0}), capabilities=nothing)
+    assert _initial(rendered) == (1, "")
+    assert "one is kept. Scaling from zero takes Knative, KEDA" in rendered.warnings[0]
+    deployment = next(c for c in rendered.children if c.resource == r.DEPLOYMENTS)
+    assert deployment.replica_bounds == (1, 3), "also where somebody scales it to zero by hand"
+
+
+@pytest.mark.parametrize(
+    ("engine", "config", "starts"),
+    [
+        ({}, from_zero(), "a request starts it"),
+        ({"kedaConfig": {"enableKeda": True}}, None, "KEDA starts it when its query says so"),
+        (
+            {"annotations": {"ome.io/autoscalerClass": "external"}},
+            None,
+            "whoever scales it (ome.io/autoscalerClass: external) starts it",
+        ),
+    ],
+)
+def test_zero_stays_zero_where_something_starts_the_first(
+    engine: Object, config: OperatorSettings | None, starts: str
+) -> None:
+    kinds = Capabilities(frozenset({r.INGRESSES, x.SCALED_OBJECTS}))
+    rendered = made(service(engine={"minReplicas": 0, **engine}), config=config, capabilities=kinds)
+    assert _initial(rendered) == (0, starts)
+    assert rendered.warnings == ()
+
+
+def test_groups_at_zero_are_switched_off_and_no_autoscaler_is_expected() -> None:
+    rendered = made(service(engine={"minReplicas": 0}), runtime=gpu_runtime())
+    group = child(rendered, x.LEADER_WORKER_SETS, "lws-chat-engine")
+    assert group["spec"]["replicas"] == 0
+    assert (rendered.components["engine"].least, rendered.components["engine"].at_zero) == (0, "")

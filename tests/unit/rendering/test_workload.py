@@ -35,8 +35,15 @@ def pod(behaviour: Any = None, name: str = "p") -> Object:
     return obj
 
 
-def verdict(live: Object | None, *pods: Object, model: Model | None = None, **lines: str) -> Any:
-    return judge("engine", live, pods, model or Model(), lines)
+def verdict(
+    live: Object | None,
+    *pods: Object,
+    model: Model | None = None,
+    least: int | None = None,
+    at_zero: str = "a request starts it",
+    **lines: str,
+) -> Any:
+    return judge("engine", live, pods, model or Model(), lines, least=least, at_zero=at_zero)
 
 
 def test_enough_replicas_is_true_and_says_how_many() -> None:
@@ -52,8 +59,45 @@ def test_a_roll_stays_true_and_names_what_holds_it_up() -> None:
     assert "no such image" in found.message
 
 
-def test_zero_replicas_wait_for_a_request() -> None:
-    assert verdict(deployment(wanted=0)).reason == "ScaledToZero"
+def test_zero_replicas_say_what_starts_the_first_and_are_not_ready_where_nothing_does() -> None:
+    woken = verdict(deployment(wanted=0), least=0, at_zero="KEDA starts it")
+    assert (woken.status, woken.reason) == ("True", "ScaledToZero")
+    assert woken.message == "the engine is scaled to zero; KEDA starts it"
+    off = verdict(deployment(wanted=0), least=0, at_zero="")
+    assert (off.status, off.reason) == ("False", "SwitchedOff")
+    assert "nothing starts one. What to do: set spec.engine.minReplicas" in off.message
+    healed = verdict(deployment(wanted=0), least=2, at_zero="")
+    assert (healed.status, healed.reason) == ("False", "Starting")
+    assert healed.message == "the engine was scaled to zero; it is set to 2 again"
+
+
+def test_scaling_up_takes_no_readiness_away_and_names_what_holds_it_up() -> None:
+    live = deployment(wanted=3, available=1, updated=3, total=3)
+    assert verdict(live, pod(running)).status == "False", "of a canary nobody says how few do"
+    found = verdict(live, pod(waiting("ImagePullBackOff", "no such image")), least=1)
+    assert (found.status, found.reason, found.short) == ("True", "Available", True)
+    assert found.message.startswith("1 of 3 engine replicas are available: the image of")
+    assert not found.rolling, "nothing is being updated"
+    few = verdict(live, pod(starting), least=2)
+    assert few.status == "False"
+
+
+def test_a_quota_that_stops_scaling_up_is_not_told_as_an_update() -> None:
+    live = deployment(wanted=3, available=1, updated=1, total=1)
+    failed = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}
+    live["status"]["conditions"].append({**failed, "message": "exceeded quota: few"})
+    found = verdict(live, pod(running), least=1)
+    assert (found.status, found.reason, found.rolling) == ("True", "Available", False)
+    assert "update" not in found.message
+    assert "exceeded quota: few" in found.message
+
+
+def test_a_spec_that_no_controller_has_seen_yet_is_not_called_an_update() -> None:
+    live = deployment(wanted=1, available=1)
+    live["metadata"]["generation"] = 2
+    found = verdict(live, pod(running))
+    assert (found.status, found.rolling) == ("True", True)
+    assert found.message == "1 of 1 engine replicas are available; a change is being taken up"
 
 
 def test_an_exit_is_told_with_code_count_and_last_words() -> None:

@@ -45,6 +45,7 @@ async def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[
     fake = FakeHub({"org/model": Repository(model_files())})
     await fake.start()
     yield fake
+    await close_sources()
     await fake.stop()
 
 
@@ -56,8 +57,19 @@ async def eventually(condition: Callable[[], bool], seconds: float = 20) -> None
         await asyncio.sleep(0.01)
 
 
+_opened: list[HubSource] = []
+
+
 def source_of(hub: FakeHub, name: str = "org/model", **options: str) -> HubSource:
-    return HubSource(f"hf://{name}", name, endpoint=hub.url, ambient=False, **options)
+    """Closed when the hub stops."""
+    source = HubSource(f"hf://{name}", name, endpoint=hub.url, ambient=False, **options)
+    _opened.append(source)
+    return source
+
+
+async def close_sources() -> None:
+    while _opened:
+        await _opened.pop().close()
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,12 +15,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from . import results, tokenizer
+from . import dataset, results, tokenizer
 from .endpoint import Endpoint
-from .inside import VERDICT, key
+from .inside import key
 from .said import Failure, complain, end, shorten, tell
 
-PATIENCE = 30.0
+PATIENCE = float(os.environ.get("OME_BENCHMARK_PATIENCE") or 30.0)
 """Seconds to wait for the endpoint's first answer."""
 LOST_AFTER = float(os.environ.get("OME_BENCHMARK_LOST_AFTER") or 20.0)
 """Seconds without anybody at the endpoint until the benchmark is given up."""
@@ -49,6 +50,10 @@ class Arguments:
         else:
             self.words += [option, value]
 
+    def remove(self, option: str) -> None:
+        at = self.words.index(option)
+        del self.words[at : at + 2]
+
 
 class Benchmark:
     """One benchmark, from the first look to the last word. ``python`` has genai-bench."""
@@ -60,6 +65,9 @@ class Benchmark:
         self.notes: list[str] = []
         self.told: set[str] = set()
         self.child: subprocess.Popen[bytes] | None = None
+        self.log = self.scratch / "output.log"
+        self.here = True
+        """Whether the hub is not needed for the dataset."""
         base = self.arguments.get("--api-base").rstrip("/").removesuffix("/v1")
         self.endpoint = Endpoint(base, self.arguments.get("--api-backend").lower(), key())
         self.arguments.set("--api-base", base)
@@ -72,6 +80,7 @@ class Benchmark:
             tell("phase", text=f"asking {self.endpoint.base}")
             self._settle_model()
         self._settle_tokenizer(origin)
+        self._settle_dataset()
         tell("phase", text="looking at dataset, tokenizer and the place for results")
         self._check()
         tell("phase", text="genai-bench starts")
@@ -150,68 +159,94 @@ class Benchmark:
         self.arguments.set("--model-tokenizer", str(found))
         self.arguments.set("--model", self.arguments.get("--api-model-name").rpartition("/")[2])
 
+    def _settle_dataset(self) -> None:
+        given = self.arguments.get("--dataset-path")
+        if not given:
+            return
+        part = json.loads(os.environ.get("OME_BENCHMARK_DATASET") or "{}")
+        found = dataset.settle(given, self.arguments.get("--task"), part)
+        if found.plain:
+            self.arguments.set("--dataset-path", found.plain)
+        else:
+            columns = {
+                "prompt_column": self.arguments.get("--dataset-prompt-column") or None,
+                "image_column": self.arguments.get("--dataset-image-column") or None,
+            }
+            path = self.scratch / "dataset.json"
+            path.write_text(json.dumps({"source": found.source, **columns}))
+            self.arguments.remove("--dataset-path")
+            self.arguments.set("--dataset-config", str(path))
+        self.here = self.here and found.here
+
     def _check(self) -> None:
-        origin = None
-        for _ in range(2):
-            said = subprocess.run(
-                self._command("check"),
-                capture_output=True,
-                text=True,
-                stdin=subprocess.DEVNULL,
-                env=self._environment(),
-            )
-            lines = [x for x in said.stdout.splitlines() if x.startswith(VERDICT)]
-            if not lines:
-                tail = shorten("\n".join((said.stdout + said.stderr).splitlines()[-5:]), 600)
-                raise Failure("GenaiBenchFailed", f"genai-bench can't start: {tail}")
-            verdict = json.loads(lines[-1].removeprefix(VERDICT))
+        """Leaves a genai-bench that has looked at everything and waits for the word to begin."""
+        while True:
+            verdict = self._verdict()
             if not verdict["reason"]:
                 return
-            if verdict["reason"] == "TokenizerUnusable" and origin is None:
-                name = self.arguments.get("--model-tokenizer")
-                self.notes.append(
-                    f"tokenizer {name} can't be loaded, so words were counted: "
-                    f"{shorten(verdict['message'], 200)}"
-                )
-                origin = self._origin()
-                self._use_words(origin)
-                continue
-            raise Failure(verdict["reason"], verdict["message"])
+            self.stop()
+            name = self.arguments.get("--model-tokenizer")
+            words = str(self.scratch / "words")
+            if verdict["reason"] != "TokenizerUnusable" or name == words:
+                raise Failure(verdict["reason"], verdict["message"])
+            self.notes.append(
+                f"tokenizer {name} can't be loaded, so words were counted: "
+                f"{shorten(verdict['message'], 200)}"
+            )
+            self._use_words(self._origin())
 
-    # -- the run ------------------------------------------------------------------------------
-
-    def _command(self, what: str) -> list[str]:
-        words = [*self.arguments.words[1:], "--log-dir", str(self.scratch)]
-        if self.endpoint.speaks_openai and "--api-key" not in words:
-            words = ["--api-backend", self.endpoint.backend, "--api-key", "none", *words]
-        return [self.python, "-m", f"{_PACKAGE}.inside", what, *words]
-
-    def _environment(self) -> dict[str, str]:
-        offline = {}
-        if Path(self.arguments.get("--model-tokenizer")).exists():
-            path = self.arguments.get("--dataset-path")
-            if not path or path == "default" or Path(path).exists():
-                offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-        quiet = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
-        return {**os.environ, "ENABLE_UI": "false", "MPLBACKEND": "Agg", **quiet, **offline}
-
-    def _run(self, base: Path) -> None:
-        log = self.scratch / "output.log"
-        gone = _Watch(self.endpoint)
-        with log.open("wb") as output:
+    def _verdict(self) -> dict[str, str]:
+        """Starts genai-bench; what it says after it has looked."""
+        answer = self.scratch / "verdict.json"
+        answer.unlink(missing_ok=True)
+        with self.log.open("wb") as output:
             self.child = subprocess.Popen(
-                self._command("run"),
-                stdin=subprocess.DEVNULL,
+                self._command(answer),
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=self._environment(),
                 cwd=self.scratch,
                 start_new_session=True,
             )
+        while not answer.exists():
+            if self.child.poll() is not None and not answer.exists():
+                tail = self.log.read_text(errors="replace").splitlines()[-5:]
+                said = shorten("\n".join(tail), 600)
+                raise Failure("GenaiBenchFailed", f"genai-bench can't start: {said}")
+            time.sleep(0.1)
+        found: dict[str, str] = json.loads(answer.read_text())
+        return found
+
+    # -- the run ------------------------------------------------------------------------------
+
+    def _command(self, answer: Path) -> list[str]:
+        words = [*self.arguments.words[1:], "--log-dir", str(self.scratch)]
+        if self.endpoint.speaks_openai and "--api-key" not in words:
+            words = ["--api-backend", self.endpoint.backend, "--api-key", "none", *words]
+        return [self.python, "-m", f"{_PACKAGE}.inside", str(answer), *words]
+
+    def _environment(self) -> dict[str, str]:
+        offline = {}
+        if self.here and Path(self.arguments.get("--model-tokenizer")).exists():
+            offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+        if self.here:
+            # Tables are kept in a form of their own, and not every image lets us write at home.
+            offline["HF_DATASETS_CACHE"] = str(self.scratch / "datasets")
+        quiet = {"TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
+        return {**os.environ, "ENABLE_UI": "false", "MPLBACKEND": "Agg", **quiet, **offline}
+
+    def _run(self, base: Path) -> None:
+        child = self.child
+        assert child is not None and child.stdin is not None
+        gone = _Watch(self.endpoint)
+        with contextlib.suppress(OSError):
+            child.stdin.write(b"go\n")
+            child.stdin.close()
         if self.endpoint.speaks_openai:
             gone.start()
         began = time.monotonic()
-        while self.child.poll() is None:
+        while child.poll() is None:
             self.follow(base, began)
             if gone.why:
                 self.stop()
@@ -222,11 +257,11 @@ class Benchmark:
                 )
             time.sleep(LOOK_EVERY)
         self.follow(base, began)
-        if self.child.returncode:
-            self._explain(base, log)
+        if child.returncode:
+            self._explain(base)
 
-    def _explain(self, base: Path, log: Path) -> None:
-        lines = log.read_text(errors="replace").splitlines()
+    def _explain(self, base: Path) -> None:
+        lines = self.log.read_text(errors="replace").splitlines()
         for line in lines[-40:]:
             complain(line)
         for folder in self._folders(base):

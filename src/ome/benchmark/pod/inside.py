@@ -1,4 +1,7 @@
-"""Runs inside of genai-bench's own Python: ``run`` the benchmark, or ``check`` what it will need.
+"""Runs inside of genai-bench's own Python: looks at what the benchmark will need, and runs it.
+
+What was found goes into a file; the run begins with the word ``go`` on standard input. One process
+does both, because genai-bench takes seconds to import.
 
 genai-bench logs every option and keeps its command line with the results, and takes options from
 the environment too. So keys reach it here, in this process, and whatever it logs or keeps passes
@@ -20,7 +23,6 @@ from .said import scrub, shorten
 
 KEYS = ("MODEL_API_KEY", "OPENAI_API_KEY", "API_KEY")
 """Environment variables that may carry the endpoint's key; the first one that is set counts."""
-VERDICT = "ome-check:"
 
 
 def key() -> str:
@@ -63,15 +65,13 @@ def _harden(module: Any) -> None:
 
 
 def _arguments(given: list[str]) -> list[str]:
-    """With what has no environment variable of its own."""
+    """A list of one's own (click empties it), with what has no environment variable."""
     token = os.environ.get("OCI_SECURITY_TOKEN")
-    return [*given, "--security-token", token] if token else given
+    return [*given, *(("--security-token", token) if token else ())]
 
 
-def check(given: list[str]) -> None:
-    """Options, dataset, tokenizer and the place for the results; the verdict is the last line."""
-    from genai_bench.cli import cli as module
-
+def check(module: Any, given: list[str]) -> tuple[str, str]:
+    """Options, dataset, tokenizer and the place for the results: (reason, message) of a problem."""
     stage = "OptionsRefused"
     try:
         context = module.benchmark.make_context("benchmark", _arguments(given))
@@ -79,30 +79,36 @@ def check(given: list[str]) -> None:
         stage = "TokenizerUnusable"
         module.validate_tokenizer(options["model_tokenizer"])
         stage = "DatasetUnusable"
-        if options["dataset_config"]:
-            dataset = module.DatasetConfig.from_file(options["dataset_config"])
-        else:
-            dataset = module.DatasetConfig.from_cli_args(
-                dataset_path=options["dataset_path"],
-                prompt_column=options["dataset_prompt_column"],
-                image_column=options["dataset_image_column"],
-            )
-        data = module.DataLoaderFactory.load_data_for_task(options["task"], dataset)
-        if not data and options["dataset_path"]:
-            raise ValueError("the dataset is empty")
+        _try_dataset(module, options)
         stage = "OutputUnwritable"
         if options["upload_results"]:
             _try_upload(module, options)
     except Exception as error:
         in_words = getattr(error, "format_message", error.__str__)
-        _say(stage, in_words() or type(error).__name__)
-        return
-    _say("", "")
+        return stage, scrub(shorten(in_words() or type(error).__name__))
+    return "", ""
 
 
-def _say(reason: str, message: str) -> None:
-    verdict = json.dumps({"reason": reason, "message": scrub(shorten(message))})
-    print(f"{VERDICT} {verdict}", flush=True)  # noqa: T201 - this is a program
+def _try_dataset(module: Any, options: dict[str, Any]) -> None:
+    """Loads it as genai-bench will."""
+    if options["dataset_config"]:
+        dataset = module.DatasetConfig.from_file(options["dataset_config"])
+    else:
+        dataset = module.DatasetConfig.from_cli_args(
+            dataset_path=options["dataset_path"],
+            prompt_column=options["dataset_prompt_column"],
+            image_column=options["dataset_image_column"],
+        )
+    try:
+        data = module.DataLoaderFactory.load_data_for_task(options["task"], dataset)
+    except ValueError as error:
+        if dataset.prompt_column or ("rompts" not in str(error) and "Column" not in str(error)):
+            raise
+        raise ValueError(
+            f"{error}. Name the column of the prompts: spec.dataset.parameters.prompt_column"
+        ) from error
+    if not len(data):
+        raise ValueError("the dataset is empty")
 
 
 def _try_upload(module: Any, options: dict[str, Any]) -> None:
@@ -139,10 +145,16 @@ def _with_prefix(options: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {k.removeprefix(prefix): v for k, v in options.items() if k.startswith(prefix)}
 
 
-def run(given: list[str]) -> None:
+def main(answer: Path, given: list[str]) -> None:
     from genai_bench.cli import cli as module
 
     _harden(module)
+    reason, message = check(module, given)
+    partly = answer.with_suffix(".part")
+    partly.write_text(json.dumps({"reason": reason, "message": message}))
+    partly.rename(answer)
+    if reason or sys.stdin.readline().strip() != "go":
+        return
     sys.argv = ["genai-bench", *given]
     module.cli(["benchmark", *_arguments(given)])
 
@@ -152,4 +164,4 @@ def version() -> str:
 
 
 if __name__ == "__main__":
-    {"check": check, "run": run}[sys.argv[1]](sys.argv[2:])
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -8,10 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
+from ome.benchmark.scenarios import TASKS as KNOWN_TASKS
+from ome.benchmark.scenarios import TYPICAL
 from ome.cli.errors import FAILURE
 from ome.cli.options import format_option, target
 from ome.cli.target import Context
 
+TASKS = tuple(KNOWN_TASKS)
 FORMATS = ("table", "json", "csv", "md")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,13 +28,50 @@ def measuring(function: F) -> F:
     """The options of whatever measures."""
     for option in reversed(
         (
-            click.option("--scenario", "scenarios", multiple=True, metavar="D(100,100)"),
-            click.option("--concurrency", "concurrencies", type=int, multiple=True, metavar="N"),
-            click.option("--requests", type=click.IntRange(min=1), default=50, show_default=True),
-            click.option("--minutes", type=click.IntRange(min=1), default=5, show_default=True),
-            click.option("--task", default="text-to-text", show_default=True),
-            click.option("--to", "uri", default="", metavar="URI", help="Where files go."),
-            click.option("--timeout", type=float, default=7200.0, metavar="SECONDS"),
+            click.option(
+                "--scenario",
+                "scenarios",
+                multiple=True,
+                metavar="SHAPE",
+                help="D(IN,OUT), N(MEAN,DEV)/(MEAN,DEV), U(LOW,HIGH)/(LOW,HIGH), E(TOKENS), "
+                "R(DOCUMENT,QUERY), I(WIDTH,HEIGHT); may be repeated.  [by the task]",
+            ),
+            click.option(
+                "--concurrency",
+                "concurrencies",
+                type=click.IntRange(min=1),
+                multiple=True,
+                metavar="N",
+                help="Requests at a time (or in a batch); may be repeated.  [1, 4]",
+            ),
+            click.option(
+                "--requests",
+                type=click.IntRange(min=1),
+                default=50,
+                show_default=True,
+                metavar="N",
+                help="A run ends after so many, or a few more.",
+            ),
+            click.option(
+                "--minutes",
+                type=click.IntRange(min=1),
+                default=5,
+                show_default=True,
+                metavar="N",
+                help="A run ends after so many.",
+            ),
+            click.option("--task", type=click.Choice(TASKS), default=TASKS[0], show_default=True),
+            click.option(
+                "--to",
+                "uri",
+                default="",
+                metavar="URI",
+                help="Where genai-bench's files go.  [a folder of the data folder; on a cluster "
+                "pvc://CLAIM/PATH or a bucket must be named]",
+            ),
+            click.option(
+                "--timeout", type=float, default=7200.0, metavar="SECONDS", help="Longest wait."
+            ),
             click.option("--plot", default="", metavar="FILE", help="A picture, .svg or .png."),
             format_option(*FORMATS),
         )
@@ -41,13 +81,14 @@ def measuring(function: F) -> F:
 
 
 @command.command("install")
+@click.option("--python", default="", metavar="PYTHON", help="A Python 3.11 or 3.12 to use.")
 @target
-def install(context: Context) -> None:
-    """Install genai-bench in an environment of its own, below the data folder (1.3 GB)."""
+def install(context: Context, python: str) -> None:
+    """Install genai-bench in an environment of its own, below the data folder (1.5 GB)."""
     from ome.cli import benching
 
-    found = benching.install(context.home, context.output)
-    context.output.print(f"genai-bench {found}: {context.home.bench_python.parent.parent}")
+    found = benching.install(context.home, context.output, python)
+    context.output.print(f"genai-bench {found}: {context.home.bench_environment}")
 
 
 @command.command("isvc")
@@ -123,14 +164,22 @@ def show(context: Context, name: str, plot: str, form: str) -> None:
 @format_option(*FORMATS)
 @target
 def compare(context: Context, a: str, b: str, plot: str, form: str) -> None:
-    """Benchmark B against benchmark A: ratios, and whether a difference is more than chance."""
+    """Benchmark B against benchmark A: ratios, and whether a difference is more than chance.
+
+    A and B may each be several benchmarks of the same thing, separated by commas; from three on
+    each side, throughput gets a verdict too.
+    """
     from ome.benchmark import compare as comparing
     from ome.cli import benching
     from ome.cli.errors import CliError
 
     api = context.api()
-    left = benching.runs_or_fail(api, a, api.namespace)
-    right = benching.runs_or_fail(api, b, api.namespace)
+    left, right = (
+        comparing.together(
+            [benching.runs_or_fail(api, name, api.namespace) for name in side.split(",")]
+        )
+        for side in (a, b)
+    )
     lines = comparing.compare(left, right)
     for text in comparing.unmatched(left, right):
         context.output.warn(text)
@@ -167,8 +216,9 @@ def compare(context: Context, a: str, b: str, plot: str, form: str) -> None:
     "settings",
     multiple=True,
     required=True,
-    metavar="PATH=V1|V2",
-    help="A field below spec and its values; several are combined.",
+    metavar="PATH=VALUE",
+    help="A field below spec, and a value to try (several: 'PATH=V1|V2'); may be repeated, also "
+    "for the same field. Several fields are combined.",
 )
 @measuring
 @target
@@ -183,29 +233,34 @@ def sweep(context: Context, service: str, settings: tuple[str, ...], **options: 
     api = context.api()
     found = _service(context, service)
     meta = found["metadata"]
-    parsed = [benching.parse_setting(text) for text in settings]
+    parsed = benching.parse_settings(settings)
     if api.local:
         benching.need_environment(context.home, context.output)
-    before = [(path, benching.current(found, path)) for path, _ in parsed]
+    before = [benching.before(found, path) for path, _ in parsed]
+    name = ""
     measured: list[tuple[str, list[dict[str, Any]]]] = []
     failures = 0
     try:
         for chosen in benching.combinations(parsed):
-            title = ", ".join(f"{'.'.join(path)}={value}" for path, value in chosen)
+            title = benching.title_of(chosen)
             context.output.say(f"measuring {title}")
             patch = benching.patch_of(chosen)
             api.patch(ours.INFERENCE_SERVICES, meta["name"], patch, meta["namespace"])
             waiting.until_ready(
                 api, context.output, meta["namespace"], meta["name"], float(options["timeout"])
             )
-            name = benching.new_name(api, meta["name"])
-            _create(context, found, name, options)
+            new = benching.new_name(api, meta["name"])
+            _create(context, found, new, options)
+            name = new
             job = benching.follow(api, context.output, name, api.namespace, options["timeout"])
             if job["status"]["state"] != "Completed":
                 failures += 1
                 context.output.warn(f"{title}: {job['status'].get('failureMessage')}")
             measured.append((title, benching.runs_of(api, name, api.namespace)))
+            name = ""
     finally:
+        if name:  # it would go on and measure something else
+            api.delete(ours.BENCHMARK_JOBS, name, api.namespace)
         back = benching.patch_of(before)
         api.patch(ours.INFERENCE_SERVICES, meta["name"], back, meta["namespace"])
     _show_sweep(context, measured, options)
@@ -275,15 +330,20 @@ def _create(context: Context, service: dict[str, Any], name: str, options: dict[
     from ome.api import resources as ours
     from ome.apimachinery.errors import StatusError
     from ome.cli import benching
-    from ome.cli.errors import from_status
+    from ome.cli.errors import CliError, from_status
 
     api = context.api()
+    if api.find(ours.BENCHMARK_JOBS, name, api.namespace) is not None:
+        raise CliError(
+            f"BenchmarkJob {name} exists already, and what it has measured stays",
+            remedy=f"Choose another --name, or 'ome delete benchmarkjob {name}' first",
+        )
     obj = benching.benchmark(
         name,
         api.namespace,
         service,
         task=options["task"],
-        scenarios=options["scenarios"] or benching.SCENARIOS,
+        scenarios=options["scenarios"] or (TYPICAL[options["task"]],),
         concurrencies=options["concurrencies"] or benching.CONCURRENCIES,
         requests=options["requests"],
         minutes=options["minutes"],
@@ -301,7 +361,14 @@ def _finish(context: Context, name: str, options: dict[str, Any]) -> int:
     from ome.cli import benching
 
     api = context.api()
-    job = benching.follow(api, context.output, name, api.namespace, options["timeout"])
+    try:
+        job = benching.follow(api, context.output, name, api.namespace, options["timeout"])
+    except KeyboardInterrupt:
+        context.output.say(
+            f"{name} goes on: 'ome bench show {name}' shows it, 'ome delete benchmarkjob {name}' "
+            "ends it"
+        )
+        raise
     status = job["status"]
     runs = benching.runs_of(api, name, api.namespace)
     if runs:

@@ -10,7 +10,7 @@ from ome.api import resources as ours
 from ome.api.constants import L_INFERENCE_SERVICE
 from ome.apimachinery.objects import Object, Resource, uid_of
 from ome.apimachinery.resources import EVENTS, PODS
-from ome.cli import kinds, views, waiting
+from ome.cli import cards, kinds, views, waiting
 from ome.cli.api import Api
 from ome.cli.commands.events import rows as event_rows
 from ome.cli.commands.get import not_found
@@ -49,7 +49,7 @@ def _describe(api: Api, output: Output, resource: Resource, obj: Object) -> None
     meta = obj["metadata"]
     where = f" in namespace {meta['namespace']}" if meta.get("namespace") else ""
     output.print(output.paint(f"{resource.kind} {meta['name']}{where}", "bold"))
-    facts = [("Age", views.age(obj, time.time()))]
+    facts = [*cards.card(resource, obj), ("Age", views.age(obj, time.time()))]
     if resource in ours.ALL:
         facts.append(("Ready", views.ready_of(obj)))
         facts.append(("Why", views.why(obj)))

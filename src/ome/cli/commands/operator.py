@@ -54,6 +54,20 @@ _LOOPBACK = ("127.", "localhost", "[::1]")
     show_default=True,
     help="After so long without a sign of the leader another replica takes over.",
 )
+@click.option(
+    "--catalog",
+    type=click.BOOL,
+    default=False,
+    metavar="true|false",
+    help="Put the shipped runtimes and accelerator classes on the cluster.",
+)
+@click.option(
+    "--catalog-models",
+    envvar="OME_CATALOG_MODELS",
+    default="[]",
+    metavar="JSON",
+    help="With --catalog: these shipped models too, as a list of names.  [$OME_CATALOG_MODELS]",
+)
 @click.pass_obj
 def command(
     context: Context,
@@ -67,6 +81,8 @@ def command(
     no_leader_election: bool,
     drain_seconds: float,
     lease_seconds: float,
+    catalog: bool,
+    catalog_models: str,
 ) -> None:
     """Run OME's controllers and webhooks against a Kubernetes cluster, until SIGTERM.
 
@@ -78,8 +94,9 @@ def command(
     kubeconfig, name = kubeconfig or context.kubeconfig, name or context.context
     where = "" if no_webhooks else webhook_listen or _listen(webhook_url or "")
 
-    from ome.cli import jsonlogs, operator
+    from ome.cli import jsonlogs, operator, shipped
 
+    objects = shipped.chosen(shipped.names(catalog_models)) if catalog else []
     jsonlogs.log_json()
 
     async def work() -> None:
@@ -104,6 +121,7 @@ def command(
                 elect=not no_leader_election,
                 drain=drain_seconds,
                 lease_duration=lease_seconds,
+                catalog=tuple(objects),
             )
             await operator.run(client, options)
 

@@ -31,20 +31,23 @@ def command(
 
     Where an API answers, FILEs are compared with what runs there: each object that would be made
     (+), changed (~), deleted (-) or refused (!), each field that differs, and which of the changes
-    restart pods.
+    restart pods. FILEs without a service (a runtime, a model) are compared for every service that
+    uses what is in them.
     """
     from ome.cli import offline
 
-    world = offline.load(context, files, names)
+    world = offline.load(context, files, names, users=form in (None, "diff"))
     if form is None:
         form = "diff" if files and world.api is not None else "yaml"
     if form == "diff" and world.api is None:
         raise CliError("there is nothing to compare with: no API answers", remedy="Use -o yaml")
-    status = 0
+    if not world.services:
+        context.output.print("no service uses it: nothing changes")
+    status, restarted = 0, 0
     for service in world.services:
-        compared = form == "diff" and _difference(context, world, service)
         if form == "diff":
-            status = status if compared else FAILURE
+            fine, restarts = _difference(context, world, service)
+            status, restarted = status if fine else FAILURE, restarted + restarts
             continue
         decision = world.decide(service)
         if not _fine(context, service, decision):
@@ -55,7 +58,18 @@ def command(
             if form == "yaml":
                 context.output.print("---")
             context.output.object(child.object, form)
+    if form == "diff" and len(world.services) > 1:
+        _sum_up(context, world, restarted)
     return status
+
+
+def _sum_up(context: Context, world: Offline, restarted: int) -> None:
+    """Over several services. What they share reaches them in waves."""
+    text = f"of {len(world.services)} services, {restarted} would restart pods"
+    at_once = world.settings.rollouts_at_once
+    if world.stored and restarted > at_once:
+        text = f"{text}, {at_once} at a time"
+    context.output.print(text)
 
 
 def _fine(context: Context, service: Object, decision: Decision) -> bool:
@@ -70,15 +84,16 @@ def _fine(context: Context, service: Object, decision: Decision) -> bool:
     return True
 
 
-def _difference(context: Context, world: Offline, service: Object) -> bool:
+def _difference(context: Context, world: Offline, service: Object) -> tuple[bool, bool]:
+    """Whether nothing stands in the way, and whether pods would restart."""
     from ome.cli import differences
 
     assert world.api is not None
-    stored = differences.as_stored(world.api, service)
+    stored = service if world.stored else differences.as_stored(world.api, service)
     observed = differences.observe(world.api, stored)
     decision = world.decide(stored, observed)
     if not _fine(context, service, decision):
-        return False
+        return False, False
     meta, output = service["metadata"], context.output
     output.print(f"InferenceService {meta['namespace']}/{meta['name']}")
     found = list(differences.changes(world.api, decision, observed))
@@ -88,8 +103,8 @@ def _difference(context: Context, world: Offline, service: Object) -> bool:
         for line in change.fields:
             output.print(f"      {line}")
     assert decision.rendered is not None
-    for text in decision.rendered.pending:
+    for text in (*decision.rendered.pending, *differences.hand_overs(decision.rendered)):
         output.print(f"  {text}")
     if not found:
         output.print("  nothing changes in its objects")
-    return all(change.sign != "!" for change in found)
+    return all(one.sign != "!" for one in found), any(one.restarts for one in found)

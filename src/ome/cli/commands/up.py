@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ome.cli import frugal
-from ome.cli.errors import CliError
+from ome.cli.errors import CliError, usage
 from ome.cli.home import Home
 from ome.cli.output import Output
 from ome.cli.target import Context
@@ -53,6 +53,11 @@ def command(
     the next start goes on where this one ended.
     """
     context.data = data or context.data
+    if port is not None and port == gateway_port:
+        raise usage(
+            f"--port and --gateway-port are both {port}",
+            "The API for kubectl and the OpenAI address need a port each",
+        )
     home = context.home
     if detach:
         start_detached(home, context.output, port=port, gateway_port=gateway_port)
@@ -130,7 +135,8 @@ def _foreground(
     output.status("starting OME …")
     home.make()
     _log_to(home.log, also_stderr=False)
-    from ome.cli import up
+    with frugal.without_trust_store():
+        from ome.cli import up
 
     def on_ready(started: Started) -> None:
         if ready_fd is not None:

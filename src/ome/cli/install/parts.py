@@ -85,6 +85,7 @@ def parts(value: Lookup) -> list[Part]:
     agent = ("agent.enabled",)
     return [
         *(Part("operator-rbac", obj) for obj in _operator_rights(value)),
+        *(Part("operator-rbac", obj, ("catalog.enabled",)) for obj in _catalog_rights(value)),
         *(Part("agent-rbac", obj, agent) for obj in _agent_rights(value)),
         *_agent_secret_rights(value),
         *(Part("config", obj) for obj in _config(value)),
@@ -130,6 +131,11 @@ def _operator_rights(value: Lookup) -> Iterator[Object]:
     yield from _with_binding(role, OPERATOR, value)
     own = rbac.role("Role", "ome-leader-election-role", labels, rbac.OPERATOR_OWN, value.namespace)
     yield from _with_binding(own, OPERATOR, value)
+
+
+def _catalog_rights(value: Lookup) -> Iterator[Object]:
+    role = rbac.role("ClusterRole", "ome-catalog-role", _labels(OPERATOR), rbac.OPERATOR_CATALOG)
+    yield from _with_binding(role, OPERATOR, value)
 
 
 def _agent_rights(value: Lookup) -> Iterator[Object]:
@@ -194,9 +200,11 @@ def _operator(value: Lookup) -> Object:
             "operator",
             f"--listen=:{HTTP_PORT}",
             f"--webhook-listen=:{WEBHOOK_PORT}",
+            f"--catalog={_word(value('catalog.enabled'))}",
         ],
         "env": [
             {"name": "OME_IMAGE", "value": _image(value)},
+            {"name": "OME_CATALOG_MODELS", "value": value.json("catalog.models")},
             *_environment(value("operator.logLevel")),
             *value.spread("operator.extraEnv"),
         ],

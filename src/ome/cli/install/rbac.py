@@ -16,8 +16,9 @@ from ome.apimachinery.objects import Object
 from ome.apimachinery.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 
 READ: Final = ("list", "watch")
-CHILD: Final = ("get", "list", "watch", "create", "patch", "delete")
-"""Children are looked up before they are made, applied (create and patch), and deleted."""
+CHILD: Final = (*READ, "create", "patch", "delete")
+"""Children are watched, made, changed and deleted. Who has a name that is taken is found by a list,
+so that nothing needs the right to get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ OPERATOR_CLUSTER: Final = (
         for resource in EXTERNAL_KINDS
     ),
     Rule("children: addresses from outside", "networking.k8s.io", ("ingresses",), CHILD),
-    Rule("which accelerators there are", _OME, ("acceleratorclasses/status",), ("update", "patch")),
+    Rule("which accelerators there are", _OME, ("acceleratorclasses/status",), ("update",)),
     Rule(
         "accelerator classes: the finalizer of the earlier manager is let go of",
         _OME,
@@ -121,14 +122,14 @@ OPERATOR_CLUSTER: Final = (
         ("benchmarkjobs/finalizers",),
         ("update",),
     ),
-    Rule("children: the Jobs of benchmarks", "batch", ("jobs",), CHILD),
-    Rule("models on claims: whether the claim is there", "", ("persistentvolumeclaims",), ("get",)),
     Rule(
-        "models on claims: a Job looks at the files; it belongs to the model",
+        "children: the Jobs of benchmarks, and those that look at the files of models on claims; "
+        "get, because one that a cache lacks may be there",
         "batch",
         ("jobs",),
-        ("get", "create", "delete"),
+        ("get", *CHILD),
     ),
+    Rule("models on claims: whether the claim is there", "", ("persistentvolumeclaims",), ("get",)),
     Rule("which nodes live", "", ("nodes",), READ),
     Rule("telling people what happened", "", ("events",), ("create", "patch")),
     Rule(
@@ -156,6 +157,14 @@ OPERATOR_CLUSTER: Final = (
         ("validatingwebhookconfigurations",),
         ("get", "update"),
         _CONFIGURATIONS[VALIDATING_WEBHOOKS],
+    ),
+)
+OPERATOR_CATALOG: Final = (
+    Rule(
+        "the shipped catalog, where an installation asks for it",
+        _OME,
+        ("clusterservingruntimes", "acceleratorclasses", "clusterbasemodels"),
+        ("get", "create", "patch"),
     ),
 )
 OPERATOR_OWN: Final = (

@@ -39,6 +39,18 @@ SETTINGS: Final = (
     Setting("operator.tolerations", [], "Taints that they tolerate."),
     Setting("operator.affinity", {}, "Affinity of the replicas."),
     Setting("operator.priorityClassName", "", "Priority of the replicas."),
+    Setting(
+        "catalog.enabled",
+        False,
+        "The operator keeps the runtimes and accelerator classes that ship with OME on the "
+        "cluster. What people change stays; switching it off deletes nothing.",
+    ),
+    Setting(
+        "catalog.models",
+        [],
+        "Names of models that ship with OME, to be there as well: agents fetch them to every node "
+        "that fits.",
+    ),
     Setting("agent.enabled", True, "Run the agent, which brings models to nodes."),
     Setting("agent.modelsRoot", c.DEFAULT_MODELS_ROOT, "Folder on nodes in which models lie."),
     Setting("agent.slots", 2, "Downloads at once on one node."),

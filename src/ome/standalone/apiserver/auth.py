@@ -78,7 +78,7 @@ class Authenticator:
             key = self._key()
             if key is None:
                 key = secrets.token_bytes(32)
-                entry = Entry("", _NAME, self._store.next_revision(), key)
+                entry = Entry.of("", _NAME, self._store.next_revision(), key)
                 await self._store.write(_BUCKET, entry, expected=0)
         meta, now = account["metadata"], int(time.time())
         claims = {

@@ -337,7 +337,8 @@ class Engine:
         revision = self.store.next_revision()
         meta["resourceVersion"] = str(revision)
         stored = rules.to_store(kind, self.registry.stored_as(kind), new)
-        entry = Entry(meta.get("namespace", ""), meta["name"], revision, encode_object(stored))
+        data = encode_object(stored)
+        entry = Entry.of(meta.get("namespace", ""), meta["name"], revision, data)
         previous = _previous(kind, old, new)
         try:
             done = self.store.write(

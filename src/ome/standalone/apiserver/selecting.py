@@ -81,6 +81,20 @@ class Selection:
         return self.labels.matches(metadata(obj).get("labels") or {}) and self.fields.matches(obj)
 
 
+def as_selected(entry: Entry, part: bytes) -> Entry:
+    """An object that no longer matches, with what it matched by: labels and fields as they were.
+    A client files what it deletes by these."""
+    obj: Object = _overlaid(_decode_any(entry.data), _decode_any(part))
+    obj["metadata"]["labels"] = _decode_any(part)["metadata"]["labels"]
+    return Entry(entry.namespace, entry.name, entry.rv, msgspec.json.encode(obj))
+
+
+def _overlaid(below: Any, above: Any) -> Any:
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return {**below, **{key: _overlaid(below.get(key), value) for key, value in above.items()}}
+
+
 def selectable(kind: Kind, obj: Object) -> Object:
     """The part of an object that decides whether a selector matches it."""
     meta = metadata(obj)

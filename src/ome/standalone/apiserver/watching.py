@@ -5,7 +5,7 @@ costs no memory and disturbs nobody. It reads from the ring in memory, from the 
 it has fallen behind that, and ends with 410 when the log no longer reaches back so far.
 
 With selectors a change can move an object into or out of what the client sees; it is then shown as
-ADDED or DELETED.
+ADDED or DELETED, the latter with the labels and fields by which it was seen.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from ome.apimachinery.errors import Expired
 from ome.standalone.apiserver.failures import bad_option
 from ome.standalone.apiserver.listing import check_revision, parse_revision
-from ome.standalone.apiserver.selecting import Selection
+from ome.standalone.apiserver.selecting import Selection, as_selected
 from ome.standalone.apiserver.store import ADDED, DELETED, MODIFIED, Compacted, Entry, Event, Store
 
 BOOKMARK_SECONDS = 60.0
@@ -170,4 +170,8 @@ class Watch:
             return Seen(DELETED, entry, event.rv) if before else None
         if after:
             return Seen(MODIFIED if before else ADDED, entry, event.rv)
-        return Seen(DELETED, entry, event.rv) if before else None
+        if not before:
+            return None
+        if event.previous is not None:
+            entry = as_selected(entry, event.previous)
+        return Seen(DELETED, entry, event.rv)

@@ -13,7 +13,8 @@ import logging
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -26,8 +27,8 @@ from ome.standalone.gateway.calls import call, is_json, model_of, parse, rewrite
 from ome.standalone.gateway.errors import ApiError, busy, not_ready
 from ome.standalone.gateway.forms import BadForm, ModelFinder, boundary_of
 from ome.standalone.gateway.guard import Guard
-from ome.standalone.gateway.routes import RouteTable, Service
-from ome.standalone.gateway.upstream import Call, Upstream
+from ome.standalone.gateway.routes import Endpoint, RouteTable, Service
+from ome.standalone.gateway.upstream import Call, UnreachedError, Upstream
 from ome.standalone.gateway.zero import Zero
 
 log = logging.getLogger(__name__)
@@ -300,15 +301,11 @@ class Gateway:
         began = time.monotonic()
         code = "0"
         self._in_flight += 1
-        self.figures.in_flight.labels(service.id).inc()
+        self.figures.in_flight.add(service.id)
         try:
             if self.zero is not None and not self.table.endpoints(service):
                 await self.zero.wake(service)
-            async with self.upstream.send(
-                outgoing,
-                lambda tried: self.table.endpoints(service, draw, tried),
-                self.figures.retries.labels(service.id).inc,
-            ) as answer:
+            async with self._reached(service, outgoing, draw) as answer:
                 code = str(answer.status)
                 return await self._pass_on(request, service, answer, began)
         except ApiError as error:
@@ -326,9 +323,36 @@ class Gateway:
             ) from None
         finally:
             self._in_flight -= 1
-            self.figures.in_flight.labels(service.id).dec()
-            self.figures.requests.labels(service.id, code).inc()
-            self.figures.duration.labels(service.id).observe(time.monotonic() - began)
+            self.figures.in_flight.add(service.id, by=-1)
+            self.figures.requests.add(service.id, code)
+            self.figures.duration.observe(service.id, time.monotonic() - began)
+
+    @asynccontextmanager
+    async def _reached(
+        self, service: Service, outgoing: Call, draw: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer of a replica. One that is just being let go is not an answer: the request
+        wakes the service like those that come a moment later."""
+        gone: set[Endpoint] = set()
+
+        def endpoints(tried: Collection[Endpoint]) -> list[Endpoint]:
+            return [e for e in self.table.endpoints(service, draw, tried) if e not in gone]
+
+        def retried() -> None:
+            self.figures.retries.add(service.id)
+
+        async with AsyncExitStack() as stack:
+            try:
+                sent = self.upstream.send(outgoing, endpoints, retried)
+                answer = await stack.enter_async_context(sent)
+            except UnreachedError as error:
+                if self.zero is None or not service.from_zero or not error.again:
+                    raise
+                gone.update(error.tried)
+                await self.zero.wake(service, gone)
+                sent = self.upstream.send(outgoing, endpoints, retried)
+                answer = await stack.enter_async_context(sent)
+            yield answer
 
     async def _pass_on(
         self,
@@ -347,7 +371,7 @@ class Gateway:
         try:
             async for chunk in answer.content.iter_any():
                 if not tail:
-                    self.figures.first_byte.labels(service.id).observe(time.monotonic() - began)
+                    self.figures.first_byte.observe(service.id, time.monotonic() - began)
                 tail = (tail + chunk)[-_TAIL:]
                 async with asyncio.timeout(CLIENT_SECONDS):
                     await response.write(chunk)
@@ -358,7 +382,7 @@ class Gateway:
                 request.transport.abort()
             return response
         for kind, count in _USAGE.findall(tail):
-            self.figures.tokens.labels(service.id, kind.decode()).inc(int(count))
+            self.figures.tokens.add(service.id, kind.decode(), by=int(count))
         await response.write_eof()
         return response
 

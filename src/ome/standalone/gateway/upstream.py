@@ -49,6 +49,20 @@ class _Models(msgspec.Struct):
 _decode_models = msgspec.json.Decoder(_Models).decode
 
 
+class UnreachedError(ApiError):
+    """No replica took the request. ``again``: nothing of it is lost, it can be sent once more."""
+
+    def __init__(self, causes: Sequence[str], tried: Sequence[Endpoint], again: bool) -> None:
+        super().__init__(
+            502 if causes else 503,
+            "no_replica_reached",
+            f"No replica could be reached ({'; '.join(causes) or 'none is ready'}). "
+            f"Try again in a moment.",
+            headers={"Retry-After": "2"},
+        )
+        self.tried, self.again = tuple(tried), again
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request to pass on. ``body`` is given the names that the engine has for its models."""
@@ -95,7 +109,7 @@ class Upstream:
         ``endpoints`` is told which replicas have been tried in vain.
 
         Leaving the context early closes the connection, which tells the engine to stop. Raises
-        ApiError where no replica could be reached.
+        UnreachedError where no replica could be reached.
         """
         tried: list[Endpoint] = []
         causes: list[str] = []
@@ -113,18 +127,12 @@ class Upstream:
                     self._balancer.failed(endpoint)
                     causes.append(f"{endpoint.address}:{endpoint.port}: {_cause(error)}")
                     if not call.repeatable and not isinstance(error, aiohttp.ClientConnectorError):
-                        break
+                        raise UnreachedError(causes, tried, again=False) from None
                     continue
                 async with response:
                     yield response
                 return
-        raise ApiError(
-            502 if causes else 503,
-            "no_replica_reached",
-            f"No replica could be reached ({'; '.join(causes) or 'none is ready'}). "
-            f"Try again in a moment.",
-            headers={"Retry-After": "2"},
-        )
+        raise UnreachedError(causes, tried, again=True)
 
     async def _request(self, endpoint: Endpoint, call: Call) -> aiohttp.ClientResponse:
         body = call.body(await self.names(endpoint))

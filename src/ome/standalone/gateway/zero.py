@@ -26,7 +26,7 @@ from ome.apimachinery.objects import Key, labels_of, metadata
 from ome.apimachinery.resources import DEPLOYMENTS
 from ome.kube import Client, KubeError
 from ome.standalone.gateway.errors import ApiError, busy
-from ome.standalone.gateway.routes import RouteTable, Service
+from ome.standalone.gateway.routes import Endpoint, RouteTable, Service
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +83,11 @@ class Zero:
             state.users -= 1
             state.last_used = self.clock()
 
-    async def wake(self, service: Service) -> None:
-        """Returns when the service has a replica. Raises ApiError where it gets none in time."""
+    async def wake(self, service: Service, gone: set[Endpoint] | None = None) -> None:
+        """Returns when the service has a replica. Raises ApiError where it gets none in time.
+
+        Those in ``gone`` could not be reached and don't count; they are taken out of it when they
+        are no longer listed, so that one that comes back under its old address does."""
         state = self._state(service.key)
         if state.held >= MAX_HELD:
             raise busy(f"{state.held} requests wait for service '{service.id}' to start")
@@ -92,18 +95,20 @@ class Zero:
         state.held += 1
         try:
             async with asyncio.timeout(patience):
-                await self._until_there(service.key, state)
+                await self._until_there(service.key, state, set() if gone is None else gone)
         except TimeoutError:
             raise self._too_late(service, patience) from None
         finally:
             state.held -= 1
 
-    async def _until_there(self, key: Key, state: _State) -> None:
+    async def _until_there(self, key: Key, state: _State, gone: set[Endpoint]) -> None:
         while True:
             service = self.table.services.get(key)
             if service is None:
                 raise ApiError(404, "model_not_found", f"Service '{key}' has been deleted.")
-            if self.table.endpoints(service):
+            there = set(self.table.endpoints(service))
+            gone &= there
+            if there - gone:
                 return
             if state.waking is None or state.waking.done():
                 # For everybody who waits, and again while it stays at zero.
