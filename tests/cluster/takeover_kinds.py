@@ -13,7 +13,7 @@ from ome.apimachinery.objects import Object
 
 NAMESPACE = "by-hand"
 MODEL = "tiny"
-GROUPS = "a-service-with-a-name-that-is-too-long-for-its-groups"
+GROUPS = "grown-from-one-pod-to-groups"
 RAY, SLEEPER, SCALED = "on-ray", "sleeper", "scaled-by-keda-under-a-name-of-more-than-forty"
 CLOSED, OLDER = "closed", "older"
 ONE_BY_ONE = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
@@ -134,7 +134,8 @@ def _config(service: Object) -> Object:
 
 
 def _groups() -> tuple[Object, list[Object]]:
-    """Its name is cut, its Service selects the leaders of all, and before it was a Deployment."""
+    """The name of its ConfigMap is cut, its Service selects the leaders of all, and before it was a
+    Deployment."""
     made = _service(GROUPS, "groups", {"minReplicas": 1})
     labels, base = _labels(GROUPS, "engine", "groups"), f"{GROUPS}-engine"
     leader = {**labels, "app": base, "ray.io/node-type": "head"}

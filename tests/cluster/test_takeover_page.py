@@ -75,11 +75,11 @@ class Place:
         }
 
     def operator(self, name: str) -> Replica:
-        """The process that in a cluster the Deployment would run."""
+        """The process that in a cluster the Deployment would run; no Service leads to it here."""
         account = ("create", "token", "ome-controller-manager")
         token = self.admin.in_namespace("ome").run(*account).strip()
         config = kubeconfig(self.bed, token, self.folder / f"{name}.kubeconfig")
-        return Replica(self.folder, name, config, None)
+        return Replica(self.folder, name, config, None, "--no-webhooks")
 
 
 OURS = "ome.io/inferenceservice"
