@@ -93,7 +93,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return done.exit_code
     except click.UsageError as error:
         if isinstance(error, _NO_ARGUMENTS):
-            Output().say(error.format_message())
+            Output().print(error.format_message())
             return USAGE
         said = error.format_message().rstrip(".")
         Output().error(f"{said}{'' if said[-1:] == '?' else '.'} See '{_path(error)} --help'")
