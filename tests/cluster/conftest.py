@@ -80,32 +80,40 @@ def cluster(bed: ControlPlane, kubectl: Path) -> Kubectl:
 def furnished(bed: ControlPlane, kubectl: Path) -> Kubectl:
     """kubectl as the administrator, with the foreign CRDs and some kwok nodes in place."""
     client = Kubectl(kubectl, bed.kubeconfig())
+    furnish(bed, client)
+    size = {"cpu": "64", "memory": "512Gi", "pods": "500", "nvidia.com/gpu": "8"}
+    add_nodes(client, [f"node-{i}" for i in range(NODES)], size)
+    return client
+
+
+def furnish(bed: ControlPlane, client: Kubectl) -> None:
+    """Puts the foreign CRDs on a bed, and starts the LeaderWorkerSet controller."""
     for name, files in crd_files().items():
         for file in files:
             client.run("apply", "--server-side", "-f", str(file))
         assert files, name
     client.wait("crd/leaderworkersets.leaderworkerset.x-k8s.io", "condition=Established")
     client.apply(*lws.start(bed))
+
+
+def add_nodes(client: Kubectl, names: list[str], size: dict[str, str]) -> None:
+    """Nodes of kwok, each of that size, and ready."""
     nodes = [
         {
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {
-                "name": f"node-{i}",
-                "labels": {"kubernetes.io/hostname": f"node-{i}", "kubernetes.io/os": "linux"},
+                "name": name,
+                "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"},
             },
         }
-        for i in range(NODES)
+        for name in names
     ]
     client.apply(*nodes)
-    size = {"cpu": "64", "memory": "512Gi", "pods": "500", "nvidia.com/gpu": "8"}
-    for i in range(NODES):
+    for name in names:
         patch = json.dumps({"status": {"capacity": size, "allocatable": size}})
-        client.run(
-            "patch", "node", f"node-{i}", "--subresource=status", "--type=merge", "-p", patch
-        )
-        client.wait(f"node/node-{i}", "condition=Ready")
-    return client
+        client.run("patch", "node", name, "--subresource=status", "--type=merge", "-p", patch)
+        client.wait(f"node/{name}", "condition=Ready")
 
 
 @pytest.fixture(scope="module", autouse=True)

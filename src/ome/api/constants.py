@@ -212,6 +212,8 @@ MANAGER: Final = "ome"
 """Owns children that were applied."""
 MANAGER_STATUS: Final = "ome-status"
 MANAGER_AGENT: Final = "ome-agent"
+MANAGER_BEFORE: Final = "manager"
+"""The program of the implementation that OME can take over from, and go back to."""
 
 # --- containers, volumes, paths, ports --------------------------------------------------------
 MAIN_CONTAINER: Final = "ome-container"

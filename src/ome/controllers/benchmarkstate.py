@@ -20,12 +20,17 @@ OWN_TIMES = ("startTime", "completionTime", "lastReconcileTime")
 
 
 def is_final(job: Mapping[str, Any]) -> bool:
+    """What has been measured is never measured again, whatever has become of its Job."""
     status = job.get("status") or {}
-    return status.get("state") in (b.COMPLETED, b.FAILED) and bool(status.get("completionTime"))
+    if status.get("state") == b.COMPLETED:
+        return True
+    return status.get("state") == b.FAILED and bool(status.get("completionTime"))
 
 
 def has_begun(job: Mapping[str, Any]) -> bool:
-    return bool((job.get("status") or {}).get("startTime"))
+    """Statuses of the implementation before this one may lack the time."""
+    status = job.get("status") or {}
+    return bool(status.get("startTime")) or status.get("state") == b.RUNNING
 
 
 def waiting(job: Mapping[str, Any], sentence: str) -> Object:

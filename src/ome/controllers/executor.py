@@ -28,7 +28,7 @@ from ome.apimachinery.objects import (
     metadata,
 )
 from ome.controllers import ownership
-from ome.controllers.plan import OPTIONAL, SCALE_MANAGER, Apply, Delete, Plan, Scale, owns
+from ome.controllers.plan import OPTIONAL, SCALE_MANAGER, Apply, Delete, Plan, Scale, belongs
 from ome.kube import Client, Events, PatchType
 
 log = logging.getLogger("ome.controllers.executor")
@@ -125,7 +125,7 @@ async def _create(owner: Object, action: Apply, client: Client) -> tuple[Object,
         if action.replicas is not None:
             made = await _set_replicas(client, action.resource, key, action.replicas)
         return made, action
-    if not owns(owner, found) and not ownership.is_stray(found, action.object):
+    if not belongs(owner, found) and not ownership.is_stray(found, action.object):
         raise _taken(owner, action, found)
     patch = ownership.marks(found, action.object)
     if not patch:

@@ -40,6 +40,7 @@ from ome.controllers.inferenceservice import InferenceServices
 from ome.controllers.kinds import Kinds
 from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
 from ome.controllers.settings import gone
+from ome.controllers.unlabelled import label_routes
 from ome.kube import Client, Controller, Events, Informer
 from ome.rendering import Capabilities
 from ome.rendering.scalerstatus import hpa_problem
@@ -195,6 +196,7 @@ class Operator:
         for reporter in reporters:
             reporter.lead(self.events)
         self.reconciler.resume()
+        await label_routes(self._client, self.cluster)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for controller in self.controllers():

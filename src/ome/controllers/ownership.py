@@ -3,7 +3,8 @@
 A child is created by POST, the one request that can't touch an object of the same name that is
 somebody else's. Fields that came by POST (or from the implementation before this one, which wrote
 by PUT) belong to an *updater*; server-side apply would add a second owner beside it and could then
-never remove a field. So before the first apply the updaters' entries become the applier's.
+never remove a field. So before the first apply the updaters' entries become the applier's, all but
+what others put there through them: finalizers, and who made a Knative Service.
 
 Until then nothing says which of a child's fields we asked for and which the server filled in. So a
 created child carries a digest of what it was made from.
@@ -20,11 +21,13 @@ from ome.api import constants as c
 from ome.apimachinery.fieldsets import FieldSet
 from ome.apimachinery.objects import Object, annotations_of, controller_of, labels_of, metadata
 
-PREDECESSORS = frozenset({c.MANAGER, "manager"})
-"""Field managers whose updates were ours: our own POST, and the binary of the implementation that
-OME can take over from."""
+PREDECESSORS = frozenset({c.MANAGER, c.MANAGER_BEFORE})
+"""Field managers whose updates were ours: our own POST, and the implementation before this one."""
 
 
+_OF_KNATIVE = frozenset({"f:serving.knative.dev/creator", "f:serving.knative.dev/lastModifier"})
+"""Knative's webhook writes them in the name of whoever sends the request, and refuses that they are
+taken away."""
 _REPLICAS = FieldSet.from_v1({"f:spec": {"f:replicas": {}}})
 
 
@@ -67,10 +70,14 @@ def handed_over(live: Object, wanted: Object) -> list[Object]:
         return []
     version = stale[-1].get("apiVersion")
     owned = FieldSet()
-    rest = []
+    rest: list[Mapping[str, Any]] = []
     for entry in entries:
         if entry in stale or _is_applier(entry):
-            owned = owned | FieldSet.from_v1(entry.get("fieldsV1"))
+            fields = FieldSet.from_v1(entry.get("fieldsV1"))
+            left = _of_others(fields)
+            owned = owned | (fields - left)
+            if left and entry in stale:
+                rest.append({**entry, "fieldsV1": left.to_v1()})
         else:
             rest.append(entry)
     if "replicas" not in (wanted.get("spec") or {}):
@@ -125,11 +132,25 @@ def marks(live: Object, wanted: Object) -> Object:
 
 
 def _is_stale(entry: Mapping[str, Any]) -> bool:
-    return (
-        entry.get("manager") in PREDECESSORS
-        and entry.get("operation") == "Update"
-        and not entry.get("subresource")
-    )
+    if (
+        entry.get("manager") not in PREDECESSORS
+        or entry.get("operation") != "Update"
+        or entry.get("subresource")
+    ):
+        return False
+    fields = FieldSet.from_v1(entry.get("fieldsV1"))
+    return bool(fields - _of_others(fields))
+
+
+def _of_others(fields: FieldSet) -> FieldSet:
+    """What is there under the name of an updater and is not ours to remove: finalizers (other
+    programs are called ``manager``, too), and who made a Knative Service."""
+    meta = fields.tree.get("f:metadata") or {}
+    found: dict[str, Any] = {key: meta[key] for key in ("f:finalizers",) if key in meta}
+    annotations = meta.get("f:annotations") or {}
+    if kept := {key: value for key, value in annotations.items() if key in _OF_KNATIVE}:
+        found["f:annotations"] = kept
+    return FieldSet({"f:metadata": found} if found else {})
 
 
 def _is_applier(entry: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ from ome.apimachinery.objects import (
     controller_of,
     is_deleting,
     key_of,
+    labels_of,
     uid_of,
 )
 from ome.controllers.drift import needs_apply
@@ -193,5 +194,6 @@ def owns(owner: Object, child: Object) -> bool:
 def belongs(owner: Object, child: Object) -> bool:
     """True for what may be worked on: owned children, and Sidecars, which once had no owner."""
     if child.get("kind") == x.SIDECARS.kind and controller_of(child) is None:
-        return True
+        selector = ((child.get("spec") or {}).get("workloadSelector") or {}).get("labels") or {}
+        return c.L_INFERENCE_SERVICE in labels_of(child) or c.L_INFERENCE_SERVICE in selector
     return owns(owner, child)

@@ -1,8 +1,8 @@
 """Leader election on a Lease, with the rules that client-go follows, so that both can compete.
 
-* A lease belongs to its holder until it has not *changed* for ``lease_duration`` seconds **on our
-  own clock**, counted from when we saw its last change. What the timestamps in it say is not
-  looked at, so clocks need not agree.
+* A lease belongs to its holder until it has not *changed* for as long as the holder says in it, and
+  for ``lease_duration`` seconds at least, **on our own clock**, counted from when we saw its last
+  change. What the timestamps in it say is not looked at, so clocks need not agree.
 * The holder renews every ``retry_period``. If it could not for ``renew_deadline`` it stops leading
   on its own account: before anybody else may start, since that is shorter than the duration.
 * Every write carries the version that was read: of two that try at once one fails.
@@ -157,12 +157,17 @@ class LeaderElector:
                 self._observe(await self._client.create(LEASES, lease))
                 return True
         held = self.leader not in ("", self.identity)
-        if held and self._clock() < self._seen_at + self._duration:
+        if held and self._clock() < self._seen_at + self._holders_duration():
             return False
         assert self._lease is not None
         wanted = {**self._lease, "spec": {**self._spec(), **self._record(self._spec())}}
         self._observe(await self._client.update(LEASES, wanted))
         return True
+
+    def _holders_duration(self) -> float:
+        """A holder of another program, or with other settings, may count on more time than we."""
+        said = self._spec().get("leaseDurationSeconds")
+        return max(self._duration, float(said)) if isinstance(said, int) else self._duration
 
     async def _look(self) -> None:
         try:

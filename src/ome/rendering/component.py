@@ -178,13 +178,18 @@ class Part:
         return {"metadata": meta, "spec": pod}
 
     def decide(
-        self, rendered: Object, live: Object | None, path: tuple[str, ...] = ("spec", "template")
+        self,
+        rendered: Object,
+        live: Object | None,
+        path: tuple[str, ...] = ("spec", "template"),
+        settings: Object | None = None,
     ) -> rollout.Decision:
-        """Which template the workload gets: see :mod:`ome.rendering.rollout`."""
+        """Which template the workload gets: see :mod:`ome.rendering.rollout`. ``settings`` is what
+        of the configuration goes into it."""
         return rollout.decide(
             rendered,
             live,
-            self.inputs(),
+            self.inputs().and_shared(settings),
             may_roll=self.given.may_roll,
             held=annotations_of(self.service).get(c.A_HOLD_ROLLOUT) == "true",
             path=path,

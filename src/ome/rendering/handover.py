@@ -8,6 +8,9 @@ first.
 Knative wants the component's Service for itself. So a Deployment that becomes a Knative Service
 gives its Service up when the first revision is up, and the other way round the Service is made when
 the Knative Service is gone.
+
+An older form of services had one component, the *predictor*. Where its workload still serves, the
+engine takes over from it in the same way.
 """
 
 from __future__ import annotations
@@ -54,8 +57,7 @@ def handover(
     previous = _previous(given, part, resource)
     if previous is None:
         return children
-    knative = previous[0] == x.KNATIVE_SERVICES
-    if knative:
+    if previous[0] == x.KNATIVE_SERVICES and previous[1] == part.base_name:
         children = [child for child in children if child.resource != r.SERVICES]
     recreate = (part.merged.get("deploymentStrategy") or {}).get("type") == "Recreate"
     if recreate or _can_serve(resource, name, given.observed):
@@ -70,22 +72,28 @@ def handover(
         (kind, metadata(live)["name"])
         for kind in FOLLOWERS
         for live in given.observed.of(kind).values()
-        if labels_of(live).get(c.L_COMPONENT) == part.name and owned(given.service, live)
+        if labels_of(live).get(c.L_COMPONENT) in _predecessors(part) and owned(given.service, live)
     }
     return Handover(previous, children, frozenset(keep - wanted))
 
 
 def _previous(given: RenderInput, part: Part, resource: Resource) -> tuple[Resource, str] | None:
-    for kind in WORKLOADS:
-        if kind == resource:
-            continue
-        for live in _of(given.observed, kind, part.name):
-            name = metadata(live)["name"]
-            if kind == r.DEPLOYMENTS and name != part.base_name:
-                continue  # a prober or a canary
-            if owned(given.service, live):
-                return kind, name
+    for component in _predecessors(part):
+        for kind in WORKLOADS:
+            if kind == resource and component == part.name:
+                continue
+            for live in _of(given.observed, kind, component):
+                name = metadata(live)["name"]
+                if kind == r.DEPLOYMENTS and component == part.name and name != part.base_name:
+                    continue  # a prober or a canary
+                if owned(given.service, live):
+                    return kind, name
     return None
+
+
+def _predecessors(part: Part) -> tuple[str, ...]:
+    """Components whose workload may serve until that of ``part`` does."""
+    return (part.name, c.PREDICTOR) if part.name == c.ENGINE else (part.name,)
 
 
 def _of(observed: Observed, kind: Resource, component: str) -> Iterable[Object]:

@@ -109,16 +109,21 @@ class Built:
         decision = part.decide(template, live, _TEMPLATE)
         self.pending = decision.pending
         annotations = {**part.annotations, c.A_INPUT_HASH: decision.annotation}
+        spec: Object = {
+            "startupPolicy": "LeaderCreated",
+            "networkConfig": {"subdomainPolicy": "Shared"},
+            "rolloutStrategy": self._rollout(),
+            "leaderWorkerTemplate": decision.template,
+        }
+        kept = (live or {}).get("spec") or {}
+        if decision.template is kept.get("leaderWorkerTemplate"):
+            # A change of the network replaces all groups, too.
+            spec["networkConfig"] = kept.get("networkConfig")
         return {
             "apiVersion": x.LEADER_WORKER_SETS.api_version,
             "kind": x.LEADER_WORKER_SETS.kind,
             "metadata": child_metadata(part.service, self.name, part.labels, annotations),
-            "spec": {
-                "startupPolicy": "LeaderCreated",
-                "networkConfig": {"subdomainPolicy": "Shared"},
-                "rolloutStrategy": self._rollout(),
-                "leaderWorkerTemplate": decision.template,
-            },
+            "spec": {key: value for key, value in spec.items() if value is not None},
         }
 
     def _template(self, pod: Object, labels: dict[str, str]) -> Object:

@@ -21,7 +21,7 @@ from ome.apimachinery.objects import Object, annotations_of, condition, is_delet
 from ome.rendering import raw
 from ome.rendering.component import Part
 from ome.rendering.errors import RenderError
-from ome.rendering.facts import ADOPTED, Child, Observed
+from ome.rendering.facts import ADOPTED, Child, Observed, ProberSettings
 from ome.rendering.metadata import service_annotations
 from ome.rendering.pod import first_port
 from ome.rendering.raw import child_metadata
@@ -77,7 +77,7 @@ class Built:
             live = part.given.observed.get(x.RAY_CLUSTERS, name)
             if live is not None and is_deleting(live):
                 going.append(name)
-            elif live is not None and _output(live) != _output(cluster):
+            elif live is not None and _output(cluster) not in (ADOPTED, _output(live)):
                 self.outdated.append(name)
             else:
                 found.append(Child(x.RAY_CLUSTERS, cluster))
@@ -192,23 +192,33 @@ class Built:
             legacy_prober_name(cluster),
             part.given.observed.of(r.DEPLOYMENTS),
         )
-        live = part.given.observed.get(r.DEPLOYMENTS, name) or {}
-        selector = (live.get("spec") or {}).get("selector") or {"matchLabels": pod_labels}
+        live = part.given.observed.get(r.DEPLOYMENTS, name)
+        selector = ((live or {}).get("spec") or {}).get("selector") or {"matchLabels": pod_labels}
         pod_labels = {**pod_labels, **(selector.get("matchLabels") or {})}
         quarter = {"maxUnavailable": "25%", "maxSurge": "25%"}
+        template = {"metadata": {"labels": pod_labels}, "spec": {"containers": [container]}}
+        decision = part.decide(template, live, settings=_inputs(settings))
+        self.pending = self.pending or decision.pending
+        annotations = {c.A_INPUT_HASH: decision.annotation}
         return {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": child_metadata(part.service, name, labels, {}),
+            "metadata": child_metadata(part.service, name, labels, annotations),
             "spec": {
                 "selector": selector,
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": quarter},
-                "template": {
-                    "metadata": {"labels": pod_labels},
-                    "spec": {"containers": [container]},
-                },
+                "template": decision.template,
             },
         }
+
+
+def _inputs(settings: ProberSettings) -> Object:
+    """What of the configuration a prober's template is made of."""
+    return {
+        "image": settings.image,
+        "resources": settings.resources,
+        "startup": settings.startup,
+    }
 
 
 def _output(cluster: Object) -> str:

@@ -9,17 +9,18 @@ Every workload carries :data:`~ome.api.constants.A_INPUT_HASH` with three short 
 
 From these, :func:`decide` tells what happens to the live template:
 
-========================== ==================================================================
+=========================== =================================================================
 live state                  what is applied
-========================== ==================================================================
+=========================== =================================================================
 no workload                 the rendered template
-no hash (another manager)   the live template; only the service's next own change rolls it
+no hash, or the manager of  the live template; only the service's next own change rolls it
+before has written it
 same inputs, same output    the rendered template, which heals edits made by hand
 same inputs, other output   the live template: OME renders differently now, nobody asked to roll
 own inputs changed          the rendered template
 only shared inputs changed  the rendered template if the service's turn has come and nothing
                             holds it, else the live template and a sentence that says what waits
-========================== ==================================================================
+=========================== =================================================================
 """
 
 from __future__ import annotations
@@ -53,6 +54,13 @@ class Inputs:
         """What is absent is left out, so that a later kind of input changes no hash by itself."""
         return cls(digest(_present(own)), digest(_present(shared)), shared_names)
 
+    def and_shared(self, settings: Object | None) -> Inputs:
+        """With a part of the configuration as one more shared input."""
+        if settings is None:
+            return self
+        names = f"{self.shared_names.removesuffix(' changed')} or the configuration changed"
+        return Inputs(self.own, digest([self.shared, settings]), names)
+
 
 def _present(inputs: Object) -> Object:
     return {key: value for key, value in inputs.items() if value is not None}
@@ -83,7 +91,7 @@ def decide(
     for key in path:
         live_template = live_template.get(key) or {}
     recorded = annotations_of(live).get(c.A_INPUT_HASH)
-    if recorded is None:
+    if recorded is None or _by_manager_of_before(live, path):
         return Decision(live_template, f"{inputs.own}-{inputs.shared}-{ADOPTED}")
     own, _, rest = recorded.partition("-")
     shared, _, recorded_output = rest.partition("-")
@@ -95,6 +103,22 @@ def decide(
         return fresh
     waits = f"held by annotation {c.A_HOLD_ROLLOUT}" if held else "other services roll before it"
     return Decision(live_template, recorded, f"update pending: {inputs.shared_names} ({waits})")
+
+
+def _by_manager_of_before(live: Object, path: tuple[str, ...]) -> bool:
+    """True where it has written to the template and we have not taken over since: also after a
+    time in which people had gone back to it."""
+    for entry in metadata(live).get("managedFields") or ():
+        if entry.get("manager") != c.MANAGER_BEFORE or entry.get("operation") != "Update":
+            continue
+        node = entry.get("fieldsV1") or {}
+        for key in path:
+            node = node.get(f"f:{key}")
+            if node is None:
+                break
+        else:
+            return not entry.get("subresource")
+    return False
 
 
 def relevant_spec(obj: Object | None) -> Any:

@@ -68,7 +68,8 @@ def build(given: StatusInput) -> StatusResult:
     declared = [
         name for name in c.COMPONENTS if (given.service.get("spec") or {}).get(name) is not None
     ]
-    gone = [n for n in c.COMPONENTS if n not in (declared if rendered is not None else verdicts)]
+    known = declared if rendered is not None else verdicts
+    gone = [n for n in (*c.COMPONENTS, c.PREDICTOR) if n not in known]
     setter.conditions = cond.remove(setter.conditions, *map(cond.component_ready, gone))
     _knative_conditions(setter, given, components)
     _model_condition(setter, given)

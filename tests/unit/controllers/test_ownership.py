@@ -155,6 +155,27 @@ async def test_fields_of_the_former_implementation_become_ours(client: Client) -
     assert names == ["A"]
 
 
+async def test_what_others_put_there_in_our_name_is_not_taken_away(client: Client) -> None:
+    """Finalizers of another program called manager, and what Knative's webhook adds."""
+    before = copy.deepcopy(deployment(A="1"))
+    before["metadata"]["finalizers"] = ["example.com/others"]
+    knative = {"serving.knative.dev/creator": "x", "serving.knative.dev/lastModifier": "x"}
+    before["metadata"]["annotations"] = {**knative, "stale": "x"}
+    await client.create(r.DEPLOYMENTS, before, field_manager="manager")
+    await bring(client, deployment(A="1"))
+    live = await get(client)
+    assert live["metadata"]["finalizers"] == ["example.com/others"]
+    assert annotations_of(live) == knative
+    assert sorted(managers(live)) == [("manager", "Update"), ("ome", "Apply")]
+    version = live["metadata"]["resourceVersion"]
+    assert not await bring(client, deployment(A="1"))
+    await bring(client, deployment(A="2"))
+    live = await get(client)
+    assert live["metadata"]["resourceVersion"] != version
+    assert live["metadata"]["finalizers"] == ["example.com/others"]
+    assert annotations_of(live) == knative
+
+
 async def test_what_others_wrote_stays_theirs(client: Client) -> None:
     await bring(client, deployment(A="1"))
     await client.patch(

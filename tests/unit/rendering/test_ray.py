@@ -78,6 +78,8 @@ def test_a_prober_under_its_old_name_and_selector_keeps_both() -> None:
     assert now != legacy
     prober["metadata"]["name"] = legacy
     prober["spec"]["selector"] = {"matchLabels": {"app": "old"}}
+    prober["spec"]["template"]["metadata"]["labels"] = {"app": "old"}
+    del prober["metadata"]["annotations"]
     del observed.of(r.DEPLOYMENTS)[now]  # type: ignore[attr-defined]
     observed.of(r.DEPLOYMENTS)[legacy] = prober  # type: ignore[index]
     kept = child(made(subject, runtime=gpu_runtime(), observed=observed), r.DEPLOYMENTS, legacy)

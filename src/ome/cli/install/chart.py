@@ -190,6 +190,9 @@ def _readme() -> str:
             "Any namespace will do; cert-manager is not needed. `ome install` applies the same "
             "objects without Helm. Uninstalling leaves CRDs, models and services where they are.",
             "",
+            "A cluster on which the earlier OME serves already is taken over without restarting an "
+            "engine: docs/takeover.md.",
+            "",
             "The image is yours to build: `podman build -t REGISTRY/ome:TAG .` in the repository, "
             "then `image.repository` and `image.tag`. The Containerfile has not been built where "
             "this chart was made: there was no container engine.",
