@@ -71,10 +71,10 @@ class Seen:
     def uids(self) -> dict[Name, str]:
         return {name: obj["metadata"]["uid"] for name, obj in self.children.items()}
 
-    def generations(self) -> dict[Name, int]:
-        """Of workloads: a generation that stays means that nothing of the spec has changed."""
+    def specs(self) -> dict[Name, str]:
+        """Of workloads. Their generation says less: for Deployments an annotation counts, too."""
         return {
-            name: obj["metadata"]["generation"]
+            name: json.dumps(obj["spec"], sort_keys=True)
             for name, obj in self.children.items()
             if template(obj) is not None
         }

@@ -174,7 +174,7 @@ def test_no_pod_notices_and_every_child_stays_what_it_is(world: World) -> None:
     after, gone = world.old.seen(), kinds.LEFT | MOVED
     before = world.before
     assert before.uids().keys() - after.uids().keys() == gone
-    for what in (Seen.uids, Seen.templates, Seen.generations):
+    for what in (Seen.uids, Seen.templates, Seen.specs):
         was, is_ = what(before), what(after)
         changed = {name for name in was if name not in gone and was[name] != is_[name]}
         assert not changed, what.__name__
