@@ -104,10 +104,8 @@ def is_stray(live: Object, wanted: Object) -> bool:
     label = labels_of(live).get(c.L_INFERENCE_SERVICE)
     if label not in (None, labels_of(wanted).get(c.L_INFERENCE_SERVICE)):
         return False
-    return any(
-        entry.get("manager") == c.MANAGER and not entry.get("subresource")
-        for entry in metadata(live).get("managedFields") or ()
-    )
+    entries = metadata(live).get("managedFields") or ()
+    return bool(created_from(live)) or any(_is_applier(entry) for entry in entries)
 
 
 def marks(live: Object, wanted: Object) -> Object:
