@@ -156,10 +156,17 @@ class _Copy:
         stated = {entry.path: entry for entry in found.files}
         for entry in files:
             other = stated.get(entry.path)
-            same = other is not None and bool(entry.sha256) and other.sha256 == entry.sha256
-            if not same or present.get(entry.path, (-1, ""))[0] != entry.size:
+            if other is None or present.get(entry.path, (-1, ""))[0] != entry.size:
+                return None
+            if not self._same(entry, other):
                 return None
         return found
+
+    def _same(self, entry: FileEntry, copied: FileEntry) -> bool:
+        """By their hashes; hubs have none of the contents of small files, but one of git's."""
+        if entry.sha256:
+            return copied.sha256 == entry.sha256
+        return bool(entry.git_sha1) and copied.git_sha1 == entry.git_sha1
 
     async def _resume(
         self, files: Sequence[FileEntry], present: Mapping[str, tuple[int, str]]
