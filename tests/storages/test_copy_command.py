@@ -50,7 +50,7 @@ async def test_a_model_goes_to_a_bucket_and_back_and_nothing_is_sent_twice(
         there = await _beside(copy, "hf://org/model", place.uri)
         assert there.returncode == 0, there.stderr
         assert there.stdout.startswith(f"{place.uri}: 2 files, ") and "verified" in there.stdout
-        assert "downloading" in there.stderr
+        assert "10.2 MB of 10.2 MB (100 %)" in there.stderr
         sent = fake.sent
         again = await _beside(copy, "hf://org/model", place.uri)
         assert again.returncode == 0, again.stderr
