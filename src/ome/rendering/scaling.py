@@ -125,6 +125,24 @@ def autoscaler(
 # --- HorizontalPodAutoscaler ----------------------------------------------------------------------
 
 
+_BEHAVIOR: Object = {
+    "scaleUp": {
+        "stabilizationWindowSeconds": 0,
+        "selectPolicy": "Max",
+        "policies": [
+            {"type": "Pods", "value": 4, "periodSeconds": 15},
+            {"type": "Percent", "value": 100, "periodSeconds": 15},
+        ],
+    },
+    "scaleDown": {
+        "selectPolicy": "Max",
+        "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+    },
+}
+"""What a server fills into an empty one, written out: applied as ``{}`` it would be filled at the
+creation and emptied by the next change, so that two equal services had unequal autoscalers."""
+
+
 def _hpa(
     part: Part, given: Scaling, target: Mapping[str, str], labels: Mapping[str, str]
 ) -> tuple[list[Child], list[str]]:
@@ -149,7 +167,7 @@ def _hpa(
                     },
                 }
             ],
-            "behavior": {},
+            "behavior": _BEHAVIOR,
         },
     }
     return [Child(r.HORIZONTAL_POD_AUTOSCALERS, obj)], warnings
