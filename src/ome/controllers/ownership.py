@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ome.api import constants as c
@@ -94,6 +94,49 @@ def handed_over(live: Object, wanted: Object) -> list[Object]:
         {"op": "replace", "path": "/metadata/managedFields", "value": [ours, *rest]},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
     ]
+
+
+def freed(live: Object, wanted: Object) -> list[Object]:
+    """A JSON patch that takes back ports whose number somebody has changed; empty without any.
+
+    Ports are told apart by number, so applying would put ours beside the changed one, and two of
+    one name are refused. What somebody has added under a name of its own stays.
+    """
+    patch = list(_freed(live.get("spec"), wanted.get("spec"), "/spec"))
+    if not patch:
+        return []
+    version = metadata(live)["resourceVersion"]
+    return [*patch, {"op": "replace", "path": "/metadata/resourceVersion", "value": version}]
+
+
+def _freed(live: Any, wanted: Any, path: str) -> Iterator[Object]:
+    if isinstance(live, dict) and isinstance(wanted, dict):
+        for key, value in wanted.items():
+            here = f"{path}/{key}"
+            if key == "ports" and isinstance(value, list):
+                yield from _freed_ports(live.get(key), value, here)
+            elif isinstance(value, dict | list) and "/" not in key:
+                yield from _freed(live.get(key), value, here)
+    elif isinstance(live, list) and isinstance(wanted, list):
+        named = {item["name"]: item for item in wanted if isinstance(item, dict) and "name" in item}
+        for index, item in enumerate(live):
+            if isinstance(item, dict) and item.get("name") in named:
+                yield from _freed(item, named[item["name"]], f"{path}/{index}")
+
+
+def _freed_ports(live: Any, wanted: list[Any], path: str) -> Iterator[Object]:
+    if not isinstance(live, list):
+        return
+    ours = {_port(item) for item in wanted}
+    names = {item.get("name") for item in wanted}
+    others = [item for item in live if _port(item) not in ours]
+    kept = [item for item in others if item.get("name") not in names]
+    if len(kept) < len(others):
+        yield {"op": "replace", "path": path, "value": [*wanted, *kept]}
+
+
+def _port(item: Mapping[str, Any]) -> tuple[Any, str]:
+    return item.get("port", item.get("containerPort")), item.get("protocol") or "TCP"
 
 
 def is_stray(live: Object, wanted: Object) -> bool:

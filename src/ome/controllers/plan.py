@@ -24,7 +24,7 @@ from ome.apimachinery.objects import (
     uid_of,
 )
 from ome.controllers.drift import needs_apply
-from ome.controllers.ownership import handed_over
+from ome.controllers.ownership import freed, handed_over
 from ome.rendering import Child, Observed
 
 ALWAYS: tuple[Resource, ...] = (
@@ -67,7 +67,7 @@ class Apply:
     replicas: int | None = None
     """To be given right after creation, under another field manager."""
     hand_over: list[Object] = field(default_factory=list)
-    """A JSON patch that goes before: see :func:`ome.controllers.ownership.handed_over`."""
+    """A JSON patch that goes before: ``handed_over`` and ``freed`` of ome.controllers.ownership."""
 
     @property
     def key(self) -> Key:
@@ -139,7 +139,9 @@ def plan_children(
             sentence = _VERBS[verb].format(kind=_named(child.resource), name=child.key.name)
             initial = child.initial_replicas if live is None else None
             replicas = initial if initial not in (None, 1) else None
-            before = handed_over(live, child.object) if live is not None else []
+            before: list[Object] = []
+            if live is not None:
+                before = [*handed_over(live, child.object), *freed(live, child.object)]
             plan.applies.append(
                 Apply(child.resource, child.object, verb, sentence, replicas, before)
             )

@@ -15,7 +15,7 @@ from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Object, annotations_of
 from ome.controllers.drift import needs_apply
 from ome.controllers.executor import NameTaken, execute
-from ome.controllers.ownership import created_from, handed_over
+from ome.controllers.ownership import created_from, freed, handed_over
 from ome.controllers.plan import Apply, Plan, plan_children
 from ome.kube import Client, Events, PatchType
 from ome.rendering import Child, Observed
@@ -278,3 +278,31 @@ async def test_what_looks_like_a_child_and_is_none_is_not_touched(
     with pytest.raises(NameTaken):
         await blindly(client, labelled(A="1"))
     assert await get(client) == before
+
+
+def _with_ports(*ports: Object) -> Object:
+    return {"metadata": {"name": "a", "resourceVersion": "7"}, "spec": {"ports": list(ports)}}
+
+
+def test_a_port_whose_number_somebody_changed_is_taken_back_and_added_ones_stay() -> None:
+    ours: Object = {"name": "http", "port": 8080, "targetPort": 8080}
+    added: Object = {"name": "debug", "port": 9, "protocol": "TCP"}
+    wanted = _with_ports(ours)
+    assert freed(_with_ports({**ours, "protocol": "TCP"}, added), wanted) == []
+    changed = _with_ports({**ours, "port": 99, "protocol": "TCP"}, added)
+    assert freed(changed, wanted) == [
+        {"op": "replace", "path": "/spec/ports", "value": [ours, added]},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
+    ]
+
+
+def test_ports_of_containers_are_found_by_the_containers_name() -> None:
+    def pod(*containers: Object) -> Object:
+        spec = {"template": {"spec": {"containers": list(containers)}}}
+        return {"metadata": {"resourceVersion": "7"}, "spec": spec}
+
+    port: Object = {"name": "http", "containerPort": 8080}
+    main: Object = {"name": "main", "ports": [port]}
+    live = pod({"name": "proxy"}, {"name": "main", "ports": [{**port, "containerPort": 99}]})
+    path = "/spec/template/spec/containers/1/ports"
+    assert freed(live, pod(main))[0] == {"op": "replace", "path": path, "value": [port]}
