@@ -144,6 +144,10 @@ class Old:
     def live(self) -> dict[tuple[str, str], Object]:
         return asyncio.run(self._live())
 
+    def take_up(self) -> None:
+        """What the controller of Knative would do with a change: nobody else is here to do it."""
+        asyncio.run(self._take_up())
+
     # -- inside -------------------------------------------------------------------------------
 
     async def _load(self) -> None:
@@ -227,6 +231,14 @@ class Old:
                 _ok(await api.call("PATCH", path, patch, media=MERGE_PATCH, fieldManager=USER))
 
             await _all(one(service) for service in services)
+
+    async def _take_up(self) -> None:
+        async with self.connect() as api:
+            listing = _ok(await api.call("GET", x.KNATIVE_SERVICES.path(), labelSelector=_OURS))
+            for obj in listing.body["items"]:
+                seen = {"status": {"observedGeneration": obj["metadata"]["generation"]}}
+                path = f"{_path(x.KNATIVE_SERVICES, obj)}/status"
+                _ok(await api.call("PATCH", path, seen, media=MERGE_PATCH, fieldManager="knative"))
 
     async def _live(self) -> dict[tuple[str, str], Object]:
         async with self.connect() as api:

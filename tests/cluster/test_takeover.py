@@ -136,7 +136,8 @@ def await_nothing(what: str, left: Callable[[], Any]) -> None:
     end = time.monotonic() + PATIENCE
     while found := left():
         if time.monotonic() > end:
-            shown = json.dumps(found, indent=1, default=str)[:3000]
+            entries = [*found.items()] if isinstance(found, dict) else found
+            shown = json.dumps(entries, indent=1, default=str)[:3000]
             raise AssertionError(f"not within {PATIENCE} s: {what}; still: {shown}")
         time.sleep(1)
 
@@ -280,12 +281,15 @@ def test_pending_fixes_go_out_with_the_next_change_of_each_service(world: World)
 
 def not_rolled(world: World) -> list[str]:
     """Services and workloads that have not followed the change with every pod."""
+    world.old.take_up()
     found = [f"{key}: {ready}" for key, ready in world.not_serving().items()]
     for name, obj in world.old.seen().children.items():
         if name[0] not in ("Deployment", "LeaderWorkerSet") or stuck(name):
             continue
         status, wanted = obj.get("status") or {}, obj["spec"]["replicas"]
-        seen = status.get("observedGeneration") == obj["metadata"]["generation"]
+        # The controller of LeaderWorkerSets writes none.
+        seen = status.get("observedGeneration", obj["metadata"]["generation"])
+        seen = seen == obj["metadata"]["generation"]
         if not (seen and status.get("updatedReplicas") == status.get("replicas") == wanted):
             found.append(f"{name}: {status}")
     return found

@@ -13,6 +13,7 @@ from typing import Any
 
 from ome.api import constants as c
 from ome.apimachinery.objects import Object, annotations_of, condition, metadata
+from ome.rendering.facts import ADOPTED
 
 _UPDATING = "UpdateInProgress"
 
@@ -23,8 +24,9 @@ def annotation(component: str) -> str:
 
 
 def note(live: Object) -> str:
-    """Generation and template of a LeaderWorkerSet."""
-    output = (annotations_of(live).get(c.A_INPUT_HASH) or "").rpartition("-")[2]
+    """Generation and template of a LeaderWorkerSet. One that another manager made counts as it is,
+    before it is taken over and after."""
+    output = (annotations_of(live).get(c.A_INPUT_HASH) or ADOPTED).rpartition("-")[2]
     return f"{metadata(live).get('generation', 0)}:{output}"
 
 
