@@ -9,6 +9,7 @@ import json
 import re
 import secrets
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,16 @@ class Kubectl:
 
     def wait(self, target: str, condition: str, timeout_s: int = 60) -> None:
         """``condition`` as in ``kubectl wait --for``; kubectl watches, nobody sleeps."""
-        self.run("wait", target, f"--for={condition}", f"--timeout={timeout_s}s")
+        wanted = ("wait", target, f"--for={condition}", f"--timeout={timeout_s}s")
+        end = time.monotonic() + timeout_s
+        while True:
+            done = self.try_(*wanted)
+            # kubectl gives up on an object that has no conditions at all so far.
+            early = "accessor error" in done.stderr and time.monotonic() < end
+            if not early:
+                break
+            time.sleep(0.1)
+        assert done.returncode == 0, f"kubectl {' '.join(wanted)}: {done.stderr or done.stdout}"
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -48,7 +49,18 @@ class Direct:
     def call(
         self, method: str, path: str, body: Any = None, media: str = "application/json"
     ) -> Object:
-        """Raises :class:`Refused`, or OSError where nobody answers."""
+        """Raises :class:`Refused`, or OSError where nobody answers. A server that has just started
+        and asks for patience is given it."""
+        end = time.monotonic() + 30
+        while True:
+            try:
+                return self._call(method, path, body, media)
+            except Refused as error:
+                if error.code != 429 or time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
+
+    def _call(self, method: str, path: str, body: Any, media: str) -> Object:
         request = urllib.request.Request(
             f"{self._url}/{path}",
             method=method,

@@ -63,6 +63,8 @@ class Home:
         self.bed, self.admin, self.folder = bed, admin.in_namespace("ome"), folder
         self.balancer = Balancer()
         self.replicas: list[Replica] = []
+        self.before: dict[str, int] = {}
+        """How many requests an account had made before something began, for who wants to know."""
         self._count = 0
         self._helm: Path | None = None
         wanted, _ = applying.chosen("ome", settings or {})

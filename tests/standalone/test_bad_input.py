@@ -342,3 +342,37 @@ async def test_a_hundred_labels_reach_the_pods_and_ours_are_not_lost(home: Home)
     assert found["ome.io/inferenceservice"] == "chat"
     assert found["component"] == "engine"
     assert live["spec"]["selector"]["matchLabels"].items() <= found.items()
+
+
+def _left_over(uid: str) -> Object:
+    owner = {
+        "apiVersion": "ome.io/v1beta1",
+        "kind": "InferenceService",
+        "name": "chat",
+        "uid": uid,
+        "controller": True,
+    }
+    name, body = _SPECS[r.DEPLOYMENTS]
+    meta = {"name": name, "namespace": "default", "ownerReferences": [owner]}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, **body}
+
+
+async def test_what_an_earlier_service_of_the_name_left_is_cleared_away(home: Home) -> None:
+    """A garbage collector that is late holds nobody up: it would delete the same."""
+    left = await home.client.create(r.DEPLOYMENTS, _left_over("an-earlier-one"))
+    await home.apply(model(), runtime(), service())
+    await home.report("tiny", "Ready")
+    await home.until_condition("chat", "Ready", "True", "Serving")
+    live = await home.client.get(r.DEPLOYMENTS, left["metadata"]["name"], "default")
+    assert live["metadata"]["uid"] != left["metadata"]["uid"]
+
+
+async def test_what_belongs_to_another_kind_of_that_name_is_not_cleared_away(home: Home) -> None:
+    foreign = _left_over("somebody")
+    foreign["metadata"]["ownerReferences"][0]["apiVersion"] = "other.example/v1"
+    made = await home.client.create(r.DEPLOYMENTS, foreign)
+    await home.apply(model(), runtime(), service())
+    await home.report("tiny", "Ready")
+    await home.until_condition("chat", "Ready", "False", "NameTaken")
+    live = await home.client.get(r.DEPLOYMENTS, made["metadata"]["name"], "default")
+    assert live["metadata"]["uid"] == made["metadata"]["uid"]

@@ -14,10 +14,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from ome.api import constants as c
+from ome.api import resources as o
 from ome.apimachinery.errors import AlreadyExists, Conflict, NotFound
 from ome.apimachinery.objects import (
     Key,
@@ -26,6 +28,7 @@ from ome.apimachinery.objects import (
     controller_of,
     is_deleting,
     metadata,
+    uid_of,
 )
 from ome.controllers import ownership
 from ome.controllers.plan import OPTIONAL, SCALE_MANAGER, Apply, Delete, Plan, Scale, belongs
@@ -126,6 +129,9 @@ async def _create(owner: Object, action: Apply, client: Client) -> tuple[Object,
             made = await _set_replicas(client, action.resource, key, action.replicas)
         return made, action
     if not belongs(owner, found) and not ownership.is_stray(found, action.object):
+        if await _is_left_over(owner, found, client):
+            left = Delete(action.resource, key, uid_of(found), f"delete {key.name}, left over")
+            await _delete(left, client)
         raise _taken(owner, action, found)
     patch = ownership.marks(found, action.object)
     if not patch:
@@ -135,6 +141,27 @@ async def _create(owner: Object, action: Apply, client: Client) -> tuple[Object,
     )
     sentence = f"mark {action.resource.kind} {key.name} as the service's again"
     return made, replace(action, verb="update", sentence=sentence)
+
+
+async def _is_left_over(owner: Object, found: Object, client: Client) -> bool:
+    """True for a child of an earlier object of the owner's name, which the garbage collector has
+    not come to yet. The server is asked whether ``owner`` is the one of today: a cache may lag."""
+    holder, resource = controller_of(found), o.by_kind(owner["kind"])
+    if holder is None or resource is None or not _is_name_of(holder, owner):
+        return False
+    meta = metadata(owner)
+    named = f"metadata.name={meta['name']}"
+    listed = await client.list(resource, meta.get("namespace") or "", field_selector=named)
+    return [uid_of(item) for item in listed.items] == [uid_of(owner)] != [holder.get("uid")]
+
+
+def _is_name_of(holder: Mapping[str, Any], owner: Object) -> bool:
+    group = str(holder.get("apiVersion") or "").partition("/")[0]
+    return (
+        holder.get("kind") == owner.get("kind")
+        and holder.get("name") == metadata(owner)["name"]
+        and group == str(owner.get("apiVersion") or "").partition("/")[0]
+    )
 
 
 async def _holder(client: Client, action: Apply) -> Object | None:
@@ -160,11 +187,7 @@ async def _change(action: Apply, hand_over: list[Object], client: Client) -> Obj
 def _taken(owner: Object, action: Apply, found: Object) -> NameTaken:
     holder = controller_of(found)
     described = f"{holder['kind']} {holder['name']}" if holder else "nobody that OME knows"
-    passing = is_deleting(found) or (
-        holder is not None
-        and holder.get("kind") == owner.get("kind")
-        and holder.get("name") == metadata(owner)["name"]
-    )
+    passing = is_deleting(found) or (holder is not None and _is_name_of(holder, owner))
     return NameTaken(action.resource.kind, action.key.name, described, passing=passing)
 
 

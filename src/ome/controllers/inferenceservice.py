@@ -141,7 +141,7 @@ class InferenceServices:
             if isinstance(error, StatusError) and not refusals.is_refusal(error):
                 raise
             attempts = self._refused[key] = self._refused.get(key, 0) + 1
-            again = refusals.pause(attempts)
+            again = refusals.pause(error, attempts)
             decision = replace(decision, problem=refusals.problem_of(error), rendered=None)
         later = await self._report(service, decision, observed)
         if _waits_for_kind(decision):

@@ -54,6 +54,8 @@ def problem_of(error: StatusError | NameTaken | KindGone) -> Problem:
     return Problem(RENDERED, "Refused", error.message, fix)
 
 
-def pause(attempts: int) -> float:
+def pause(error: Exception, attempts: int) -> float:
     """Seconds until the next look, after so many refusals one after the other."""
+    if isinstance(error, NameTaken) and error.passing:
+        return _PAUSES[0]
     return _PAUSES[min(attempts, len(_PAUSES)) - 1]
