@@ -197,6 +197,9 @@ class Chaos:
         """An operator runs, and nothing goes wrong any more."""
         why = f"seed {self.seed}, {dict(self.done)}"
         self._runtimes(self.twin)
+        for obj in self.twin.list(INFERENCE_SERVICES):
+            if obj["metadata"]["name"] not in self.wanted:  # deleted since the last comparison
+                self.twin.delete(INFERENCE_SERVICES, obj["metadata"]["name"])
         for made in self.wanted.values():
             twin = {**made, "metadata": {**made["metadata"], "namespace": self.twin.namespace}}
             self.twin.apply(INFERENCE_SERVICES, twin)

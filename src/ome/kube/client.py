@@ -9,7 +9,7 @@ A ``Client`` belongs to one event loop. Close it, or use it as an async context 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import Enum
@@ -280,8 +280,12 @@ class Client(Requests):
         initial_events: bool = False,
         timeout_seconds: int | None = None,
         metadata_only: bool = False,
+        opened: Callable[[], None] | None = None,
     ) -> AsyncGenerator[wire.RawEvent, None]:
-        """A watch whose objects stay bytes. An ERROR event is raised as its StatusError."""
+        """A watch whose objects stay bytes. An ERROR event is raised as its StatusError.
+
+        ``opened`` is called once the server has agreed to it: the first event may be long to come.
+        """
         params = {"watch": "true", **_selectors(label_selector, field_selector)}
         if bookmarks:
             params["allowWatchBookmarks"] = "true"
@@ -299,6 +303,7 @@ class Client(Requests):
             params=params,
             accept=_METADATA if metadata_only else JSON,
             idle_timeout=timeout_seconds + 30 if timeout_seconds else None,
+            opened=opened,
         )
         async with aclosing(chunks):
             async for line in wire.lines(chunks):

@@ -5,7 +5,8 @@ that version on. What happens then:
 
 ======================================  ==========================================================
 the server ends the watch               go on from the last version seen (bookmarks move it too)
-the connection is cut, mid-line or not  the same, after a pause that grows with each failure
+the connection is cut, mid-line or not  the same, after a pause that grows with each failure, and
+                                        starts anew after a watch that held for a while
 410, as answer or as ERROR event        read everything again, after a random pause
 any other error, again and again        read everything again
 ======================================  ==========================================================
@@ -40,6 +41,8 @@ log = logging.getLogger("ome.kube.reflector")
 
 _GIVE_UP_POSITION_AFTER = 5
 _STREAMING_PATIENCE = 10.0
+_HELD = 10.0
+"""Seconds after which a watch that is cut was none that failed: proxies cut what is quiet."""
 
 
 class Sink(Protocol):
@@ -100,6 +103,8 @@ class Reflector:
         self._relist_jitter = relist_jitter
         self._backoff = backoff or Backoff()
         self._position = ""
+        self._opened = 0.0
+        """When the present watch began, by time.monotonic(); 0 while there is none."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -154,6 +159,7 @@ class Reflector:
         """One watch, to its end."""
         initial: dict[Key, Entry] | None = None if self._position else {}
         self.stats.watches += 1
+        self._opened = 0.0
         events = self._client.watch_raw(
             self._resource,
             self._namespace,
@@ -163,6 +169,7 @@ class Reflector:
             initial_events=initial is not None,
             timeout_seconds=random.randint(*self._watch_seconds),
             metadata_only=self._metadata_only,
+            opened=self._agreed,
         )
         patience = _STREAMING_PATIENCE if initial is not None else None
         try:
@@ -236,6 +243,12 @@ class Reflector:
         self._position = ""
         log.info("%s: the watch fell behind (%s); reading everything again", self._resource, error)
 
+    def _agreed(self) -> None:
+        """A watch stands. Nothing may happen for minutes, and nothing is wrong meanwhile."""
+        self._opened = self.stats.last_contact = time.monotonic()
+        if self._position:
+            self.stats.last_error = ""
+
     def _recovered(self) -> None:
         self.stats.last_contact = time.monotonic()
         if self._backoff.failures > 1:
@@ -247,6 +260,9 @@ class Reflector:
         """Notes a failure; seconds to wait."""
         self.stats.failures += 1
         self.stats.last_error = str(error)
+        if self._opened and time.monotonic() - self._opened > _HELD:
+            self._backoff.reset()
+        self._opened = 0.0
         wait = self._backoff.next()
         if isinstance(error, StatusError):
             wait = max(wait, min(error.retry_after or 0.0, 60.0))

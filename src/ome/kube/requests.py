@@ -182,7 +182,9 @@ class Requests:
         body: bytes | None = None,
         accept: str = JSON,
         idle_timeout: float | None = None,
+        opened: Callable[[], None] | None = None,
     ) -> AsyncGenerator[bytes, None]:
+        """``opened`` is called when the server has agreed, before there is anything to read."""
         begin = time.perf_counter()
         code = 0
         try:
@@ -194,6 +196,8 @@ class Requests:
                 idle_timeout=idle_timeout,
             ) as chunks:
                 code = 200
+                if opened is not None:
+                    opened()
                 async for chunk in chunks:
                     yield chunk
         except StatusError as error:

@@ -198,6 +198,35 @@ async def test_failures_are_waited_out_and_shown(
     assert informers.waiting_for() == []
 
 
+async def test_a_watch_that_stands_again_is_no_error_though_nothing_happens(
+    api: FakeApi, client: Client, start: Start
+) -> None:
+    informer = informer_of(client)
+    start(informer.run())
+    await until(lambda: api.open_watches == 1)
+    api.cut_watches()
+    await until(lambda: informer.stats.last_error)
+    await until(lambda: api.open_watches == 1)
+    await until(lambda: not informer.stats.last_error)
+    assert informer.stats.lists == 1
+
+
+async def test_watches_that_hold_for_a_while_and_are_cut_are_not_asked_for_ever_later(
+    api: FakeApi, client: Client, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that cuts whatever is quiet for some minutes would else make the cache late."""
+    monkeypatch.setattr("ome.kube.reflector._HELD", 0.05)
+    backoff = Backoff(0.01, 60)
+    informer = informer_of(client, backoff=backoff)
+    start(informer.run())
+    for turn in range(1, 13):
+        await until(lambda: api.open_watches == 1)
+        await asyncio.sleep(0.1)
+        api.cut_watches()
+        await until(lambda turn=turn: informer.stats.failures == turn)  # type: ignore[misc]
+        assert backoff.failures == 1
+
+
 async def test_what_vanishes_while_a_list_starts_over_is_not_kept(
     api: FakeApi, client: Client, start: Start
 ) -> None:
