@@ -71,8 +71,22 @@ def until_ready(there: Direct, *names: str, seconds: float = 90) -> None:
     try:
         until(f"{', '.join(names)} ready", lambda: all_ready(there, *names), seconds)
     except AssertionError as error:
-        found = {n: (there.find(INFERENCE_SERVICES, n) or {}).get("status") for n in names}
-        raise AssertionError(f"{error}\n{json.dumps(found, indent=1)[:6000]}") from None
+        raise AssertionError("\n".join([str(error), *_open_conditions(there, *names)])) from None
+
+
+def _open_conditions(there: Direct, *names: str) -> list[str]:
+    """What stands in the way, in few lines: a CI shows no more."""
+    found = []
+    for name in names:
+        live = there.find(INFERENCE_SERVICES, name) or {}
+        status = live.get("status") or {}
+        seen, asked = status.get("observedGeneration"), live.get("metadata", {}).get("generation")
+        found.append(f"{name}: generation {seen} of {asked} seen")
+        for it in status.get("conditions") or ():
+            if it["status"] != "True" or it["type"] == "Ready":
+                why = f"{it['status']} {it.get('reason')}: {it.get('message')}"
+                found.append(f"{name}: {it['type']} {why} (since {it['lastTransitionTime']})")
+    return found
 
 
 def children(there: Direct, *names: str) -> dict[str, dict[tuple[str, str], Object]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.cluster.bed.controlplane import ControlPlane
-from tests.cluster.chaos import OPTIONS, Chaos, StormyHome, kill_again_and_again
+from tests.cluster.chaos import OPTIONS, STEADY, Chaos, StormyHome, kill_again_and_again
 from tests.cluster.conftest import Kubectl
 from tests.cluster.direct import (
     DEPLOYMENTS,
@@ -124,6 +124,8 @@ def test_nothing_is_written_while_nothing_changes_whatever_breaks(
     replica = home.start(*OPTIONS, config=home.stormy)
     replica.until_ready()
     replica.until_leads()
+    # A new autoscaler takes its time to find that nobody measures here, and that is reported.
+    until("the autoscalers have said what they see", lambda: _scalers_have_spoken(chaos.there))
     quiet(home)
     before = len(audited(home.bed, ACCOUNT))
     for _ in range(3):
@@ -137,6 +139,11 @@ def test_nothing_is_written_while_nothing_changes_whatever_breaks(
     quiet(home)
     assert writes(audited(home.bed, ACCOUNT, before)) == []
     chaos.check_steady()
+
+
+def _scalers_have_spoken(there: Direct) -> bool:
+    found = (condition(there.get(INFERENCE_SERVICES, name), "AutoscalerReady") for name in STEADY)
+    return all(found)
 
 
 # -- kinds that vanish ----------------------------------------------------------------------------
