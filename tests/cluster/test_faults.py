@@ -25,7 +25,15 @@ from tests.cluster.direct import (
     condition,
 )
 from tests.cluster.faultproxy import STORM, Weather
-from tests.cluster.faults import life, prepared, runtime, service, until_ready
+from tests.cluster.faults import (
+    LABEL,
+    children,
+    life,
+    prepared,
+    runtime,
+    service,
+    until_ready,
+)
 from tests.cluster.omehome import ACCOUNT, quiet
 from tests.cluster.replicas import audited, until, writes
 
@@ -144,6 +152,34 @@ def test_nothing_is_written_while_nothing_changes_whatever_breaks(
 def _scalers_have_spoken(there: Direct) -> bool:
     found = (condition(there.get(INFERENCE_SERVICES, name), "AutoscalerReady") for name in STEADY)
     return all(found)
+
+
+# -- children that nobody would miss ---------------------------------------------------------------
+
+
+def test_what_lost_its_label_while_nobody_ran_goes_when_it_is_not_needed(home: StormyHome) -> None:
+    """Its label is how a child is found. Found by a soak: a router's account stayed for ever."""
+    home.calm()
+    (there,) = prepared(home, "faults-labels")
+    routed = runtime()
+    routed["spec"]["routerConfig"] = {"runner": {"name": "router", "image": "router:1"}}
+    there.apply(RUNTIMES, routed)
+    plain = service("chat", "faults-labels", minReplicas=1)
+    there.apply(INFERENCE_SERVICES, {**plain, "spec": {**plain["spec"], "router": {}}})
+    until_ready(there, "chat")
+    of_router = [key for key in children(there, "chat")["chat"] if key[1].startswith("chat-router")]
+    assert len(of_router) >= 5
+    home.stop_all()
+    for kind, name in of_router:
+        there.patch(kind, name, {"metadata": {"labels": {LABEL: None}}})
+    there.apply(INFERENCE_SERVICES, plain)
+    home.calm()
+    until(
+        "nothing of the router is left",
+        lambda: not [name for _, name in children(there, "chat")["chat"] if "router" in name],
+    )
+    until_ready(there, "chat")
+    Direct(home.bed).delete("api/v1/namespaces", "faults-labels")
 
 
 # -- kinds that vanish ----------------------------------------------------------------------------

@@ -40,7 +40,7 @@ from ome.controllers.inferenceservice import InferenceServices
 from ome.controllers.kinds import Kinds
 from ome.controllers.models import PROGRESS_SECONDS, Models, drop_report
 from ome.controllers.settings import gone
-from ome.controllers.unlabelled import label_routes
+from ome.controllers.unlabelled import Unlabelled
 from ome.kube import Client, Controller, Events, Informer
 from ome.rendering import Capabilities
 from ome.rendering.scalerstatus import hpa_problem
@@ -111,6 +111,7 @@ class Operator:
             "inferenceservice", self.reconciler.reconcile, workers=SERVICE_WORKERS
         )
         self.reconciler.enqueue = self.services.enqueue
+        self.unlabelled = Unlabelled(client, self.cluster)
         self.models = {
             kind: Controller(
                 kind.lower(),
@@ -196,11 +197,11 @@ class Operator:
         for reporter in reporters:
             reporter.lead(self.events)
         self.reconciler.resume()
-        await label_routes(self._client, self.cluster)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for controller in self.controllers():
                     tasks.create_task(controller.run(), name=controller.name)
+                tasks.create_task(self.unlabelled.run(), name="labels")
         finally:
             for reporter in reporters:
                 reporter.follow()
@@ -274,7 +275,9 @@ class Operator:
         if event != "MODIFIED" or _meant(old) != _meant(new):
             self._child_changed(event, old, new)
 
-    def _child_changed(self, _event: str, old: Any, new: Any) -> None:
+    def _child_changed(self, event: str, old: Any, new: Any) -> None:
+        if event == "DELETED":
+            self.unlabelled.vanished(old)
         # Somebody may have given the child another label: then it is the old one's that misses it.
         for label in {service_of(obj): None for obj in (new, old) if obj is not None}:
             for key in self.cluster.services_of_label(label):

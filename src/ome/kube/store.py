@@ -62,6 +62,10 @@ class Snapshot(Mapping[str, Any]):
         return self._entry.key
 
     @property
+    def resource(self) -> Resource:
+        return self._resource
+
+    @property
     def uid(self) -> str:
         return self._entry.uid
 
