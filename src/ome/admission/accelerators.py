@@ -31,7 +31,7 @@ def _amounts(spec: Mapping[str, Any]) -> Iterator[FieldError]:
             yield from _amount(value, f"spec.{part}.{name}")
     latency = ((spec.get("capabilities") or {}).get("performance") or {}).get("latency") or {}
     usual, worst = latency.get("averageMillis"), latency.get("maximumMillis")
-    if isinstance(usual, int) and isinstance(worst, int) and usual > worst:
+    if isinstance(usual, int | float) and isinstance(worst, int | float) and usual > worst:
         yield FieldError(
             "spec.capabilities.performance.latency",
             f"averageMillis {usual} is more than maximumMillis {worst}; exchange them",

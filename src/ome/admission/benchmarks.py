@@ -68,11 +68,11 @@ def _parameters(spec: Mapping[str, Any]) -> Iterator[FieldError]:
 def _limits(spec: Mapping[str, Any]) -> Iterator[FieldError]:
     for key in ("maxTimePerIteration", "maxRequestsPerIteration"):
         value = spec.get(key)
-        if isinstance(value, int) and value <= 0:
-            yield FieldError(f"spec.{key}", f"{value} must be at least 1")
+        if isinstance(value, int | float) and value <= 0:
+            yield FieldError(f"spec.{key}", f"{value:g} must be at least 1")
     for index, value in enumerate(spec.get("numConcurrency") or ()):
-        if isinstance(value, int) and value <= 0:
-            yield FieldError(f"spec.numConcurrency[{index}]", f"{value} must be at least 1")
+        if isinstance(value, int | float) and value <= 0:
+            yield FieldError(f"spec.numConcurrency[{index}]", f"{value:g} must be at least 1")
     output = spec.get("outputLocation")
     if output is not None and not output.get("storageUri"):
         yield FieldError(

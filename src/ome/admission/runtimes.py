@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ome.admission.superseded import no_effect
-from ome.admission.templates import ephemeral_errors, quantity_errors
+from ome.admission.templates import ephemeral_errors, number_errors
 from ome.admission.view import View
 from ome.api import constants as c
 from ome.api import resources as o
@@ -25,7 +25,7 @@ def runtime_errors(obj: Object) -> list[FieldError]:
         *_workers(spec),
         *_node_groups(spec),
         *_ephemeral(spec),
-        *quantity_errors(spec, "spec"),
+        *number_errors(spec, "spec"),
         *_priorities(spec),
     ]
 
@@ -47,7 +47,7 @@ def _workers(spec: Mapping[str, Any]) -> Iterator[FieldError]:
     if both:
         return
     multi = "several nodes need a leader, a worker and a worker size of at least 1"
-    if isinstance(size, int) and size <= 0:
+    if isinstance(size, int | float) and size <= 0:
         yield FieldError("spec.workers.size", f"{size} is too few: {multi}")
         return
     if spec.get("engineConfig") is None:
@@ -78,7 +78,7 @@ def _node_groups(spec: Mapping[str, Any]) -> Iterator[FieldError]:
                 "FieldValueRequired",
             )
         size = (worker or {}).get("size")
-        if isinstance(size, int) and size <= 0:
+        if isinstance(size, int | float) and size <= 0:
             yield FieldError(f"spec.{name}.worker.size", f"{size} must be at least 1")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from ome.admission.templates import ephemeral_errors, quantity_errors
+from ome.admission.templates import ephemeral_errors, number_errors
 from ome.admission.view import View
 from ome.api import constants as c
 from ome.api import names
@@ -47,7 +47,7 @@ def service_errors(obj: Object) -> list[FieldError]:
     if keda:
         found += _keda_annotations(annotations)
     found += _keda(spec.get("kedaConfig"), "spec.kedaConfig")
-    found += quantity_errors(spec, "spec")
+    found += number_errors(spec, "spec")
     for component in c.COMPONENTS:
         if spec.get(component) is not None:
             found += _component(spec[component], f"spec.{component}")
@@ -175,16 +175,16 @@ def _component(part: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     size = (part.get("worker") or {}).get("size")
     counts = (("minReplicas", low), ("maxReplicas", high), ("worker.size", size))
     for field, count in counts:
-        if isinstance(count, int) and count < 0:
+        if isinstance(count, int | float) and count < 0:
             yield FieldError(f"{path}.{field}", f"{count} must not be negative")
         if isinstance(count, int | float) and count > _MOST:
             yield FieldError(f"{path}.{field}", f"{count} is more than Kubernetes counts ({_MOST})")
-    if isinstance(low, int) and isinstance(high, int) and 0 < high < low:
+    if isinstance(low, int | float) and isinstance(high, int | float) and 0 < high < low:
         yield FieldError(
             f"{path}.maxReplicas", f"{high} is less than minReplicas ({low}); raise it"
         )
     canary = part.get("canaryTrafficPercent")
-    if isinstance(canary, int) and not 0 <= canary <= 100:
+    if isinstance(canary, int | float) and not 0 <= canary <= 100:
         yield FieldError(f"{path}.canaryTrafficPercent", f"{canary} must be from 0 to 100")
     if part.get("minAvailable") is not None and part.get("maxUnavailable") is not None:
         yield FieldError(

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from ome.apimachinery import quantity
 from ome.apimachinery.errors import FieldError
 
 HOLDERS = ("leader", "worker", "workerSpec")
+
+SMALL: Final = frozenset({
+    "containerPort", "defaultMode", "failureThreshold", "hostPort", "initialDelaySeconds", "lun",
+    "maxExpirationSeconds", "maxSkew", "minDomains", "mode", "partition", "periodSeconds", "port",
+    "priority", "successThreshold", "values",
+})  # fmt: skip
+"""Fields that hold 32 bits wherever a pod, or a part of ours that becomes one, has them."""
+_BITS: Final = 31
 
 
 def ephemeral_errors(part: Mapping[str, Any], path: str) -> Iterator[FieldError]:
@@ -23,20 +31,32 @@ def ephemeral_errors(part: Mapping[str, Any], path: str) -> Iterator[FieldError]
             )
 
 
-def quantity_errors(part: Any, path: str) -> Iterator[FieldError]:
-    """Amounts in ``resources`` that no pod may have.
+def number_errors(part: Any, path: str) -> Iterator[FieldError]:
+    """Amounts in ``resources``, and numbers, that no pod may have.
 
-    The pattern that CRDs give for quantities, Kubernetes' own, accepts a little more than pods do.
+    The pattern that CRDs give for quantities, Kubernetes' own, accepts a little more than pods do;
+    and a number of 32 bits is one of 64 in every custom resource, whatever its format says.
     """
     if isinstance(part, list):
         for index, item in enumerate(part):
-            yield from quantity_errors(item, f"{path}[{index}]")
+            yield from number_errors(item, f"{path}[{index}]")
     elif isinstance(part, dict):
         for name, inner in part.items():
             if name == "resources" and isinstance(inner, dict):
                 yield from _amounts(inner, f"{path}.{name}")
+            elif name in SMALL and not isinstance(inner, dict):
+                yield from _too_large(inner, f"{path}.{name}")
             elif isinstance(inner, dict | list):
-                yield from quantity_errors(inner, f"{path}.{name}")
+                yield from number_errors(inner, f"{path}.{name}")
+
+
+def _too_large(given: Any, path: str) -> Iterator[FieldError]:
+    if isinstance(given, list):
+        for index, item in enumerate(given):
+            yield from _too_large(item, f"{path}[{index}]")
+    elif isinstance(given, int | float) and not -(1 << _BITS) <= given < 1 << _BITS:
+        bounds = f"{-(1 << _BITS)} and {(1 << _BITS) - 1}"
+        yield FieldError(path, f"{given} must be between {bounds}: pods hold 32 bits here")
 
 
 def _amounts(resources: Mapping[str, Any], path: str) -> Iterator[FieldError]:

@@ -8,7 +8,9 @@ import pytest
 from tests.fakes.view import FixedView
 
 from ome.admission import OmeAdmission
+from ome.admission.templates import SMALL
 from ome.api import resources as o
+from ome.api.crds import crd
 
 Object = dict[str, Any]
 
@@ -44,6 +46,16 @@ def engine(**fields: Any) -> Object:
             {"predictor": {"workerSpec": {"ephemeralContainers": []}}, **engine()},
             "spec.predictor.workerSpec.ephemeralContainers",
             "kubectl debug",
+        ),
+        (
+            engine(evictionResponders=[{"name": "a", "priority": -(2**31) - 1}]),
+            "spec.engine.evictionResponders[0].priority",
+            "-2147483649 must be between -2147483648 and 2147483647",
+        ),
+        (
+            engine(worker={"restartPolicyRules": [{"exitCodes": {"values": [1, 2**31]}}]}),
+            "spec.engine.worker.restartPolicyRules[0].exitCodes.values[1]",
+            "pods hold 32 bits here",
         ),
         (
             engine(runner={"resources": {"limits": {"cpu": "1e1.5"}}}),
@@ -84,3 +96,23 @@ def test_messages_stay_short_whatever_they_quote() -> None:
     assert len(found) == 1
     assert len(found[0][1]) < 2500
     assert found[0][1].isprintable()
+
+
+def test_the_names_of_small_numbers_are_those_of_the_schema() -> None:
+    """But for names that also a field of 64 bits has."""
+    small: set[str] = set()
+    large: set[str] = set()
+
+    def walk(schema: Object, name: str) -> None:
+        if schema.get("type") == "integer":
+            (small if schema.get("format") == "int32" else large).add(name)
+        for key, inner in (schema.get("properties") or {}).items():
+            walk(inner, key)
+        for key in ("items", "additionalProperties"):
+            if isinstance(schema.get(key), dict):
+                walk(schema[key], name)
+
+    for kind in (o.INFERENCE_SERVICES, o.CLUSTER_SERVING_RUNTIMES):
+        version = crd(kind)["spec"]["versions"][0]
+        walk(version["schema"]["openAPIV3Schema"]["properties"]["spec"], "spec")
+    assert small - large == SMALL

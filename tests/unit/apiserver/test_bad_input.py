@@ -205,3 +205,12 @@ def test_json_bodies_are_accepted_as_yaml() -> None:
     assert decode_object(json.dumps(body).encode(), "application/yaml") == body
     yaml = b"when: 2020-01-01\non: yes\n2: x\n"
     assert decode_object(yaml, "application/yaml") == {"when": "2020-01-01", "true": True, "2": "x"}
+
+
+async def test_so_many_warnings_that_no_client_would_take_them_are_cut(api: Home) -> None:
+    """Clients refuse answers with too many headers, and would not know that the write was done."""
+    unknown = {f"unknown{number}": 1 for number in range(500)}
+    answer = await api("POST", PODS, {**pod("many"), **unknown})
+    assert answer.status == 201
+    assert 10 < len(answer.warnings) < 500
+    assert sum(map(len, answer.warnings)) < 10_000

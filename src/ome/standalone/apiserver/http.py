@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from aiohttp import web
 
@@ -10,6 +11,13 @@ from ome.apimachinery.errors import StatusError
 from ome.apimachinery.objects import Object
 from ome.standalone.apiserver.codec import JSON, decode_stored, encode
 from ome.standalone.apiserver.requests import Accept
+
+_WARNINGS: Final = 100
+_WARNINGS_LENGTH: Final = 4096
+_WARNING_LENGTH: Final = 256
+"""Of each, where there are too many."""
+_LONGEST: Final = 2000
+"""Of one alone."""
 
 
 def respond(
@@ -22,9 +30,22 @@ def respond(
 
         body = yamlbody.encode(decode_stored(body))
     response = web.Response(body=body, status=status, content_type=media)
-    for text in warnings:
-        response.headers.add("Warning", warning_header(text))
+    add_warnings(response, warnings)
     return response
+
+
+def add_warnings(response: web.StreamResponse, warnings: Iterable[str]) -> None:
+    """As many as fit, each once: clients refuse an answer with too many or too long headers. The
+    limits of length are Kubernetes' own; aiohttp's clients take 128 headers."""
+    texts = [text[:_LONGEST] for text in dict.fromkeys(warnings)][:_WARNINGS]
+    if sum(map(len, texts)) > _WARNINGS_LENGTH:
+        texts = [text[:_WARNING_LENGTH] for text in texts]
+    left = _WARNINGS_LENGTH
+    for text in texts:
+        left -= len(text)
+        if left < 0:
+            break
+        response.headers.add("Warning", warning_header(text))
 
 
 def warning_header(text: str) -> str:
@@ -32,7 +53,7 @@ def warning_header(text: str) -> str:
     printable = "".join(c if c.isprintable() else " " for c in text)
     plain = printable.encode("ascii", "replace").decode()
     plain = plain.replace("\\", "\\\\").replace('"', '\\"')
-    return f'299 - "{" ".join(plain.split())[:2000]}"'
+    return f'299 - "{" ".join(plain.split())}"'
 
 
 def respond_object(obj: Object, *, status: int = 200, warnings: Iterable[str] = ()) -> web.Response:

@@ -11,7 +11,7 @@ from ome.apimachinery.errors import StatusError, not_found
 from ome.standalone.apiserver import watching
 from ome.standalone.apiserver.codec import encode
 from ome.standalone.apiserver.context import Context
-from ome.standalone.apiserver.http import respond
+from ome.standalone.apiserver.http import add_warnings, respond
 from ome.standalone.apiserver.listing import check_revision
 from ome.standalone.apiserver.representation import FORMS, Representation
 from ome.standalone.apiserver.requests import negotiate
@@ -72,8 +72,7 @@ async def _watch(context: Context, selection: Selection) -> web.StreamResponse:
     view = _representation(context)
     watch = watching.start(context.core.store, selection, options)
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
-    for text in context.call.warnings:
-        response.headers.add("Warning", text)
+    add_warnings(response, context.call.warnings)
     response.enable_chunked_encoding()
     await response.prepare(request)
     with contextlib.suppress(ConnectionError):
