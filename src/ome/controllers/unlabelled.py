@@ -97,7 +97,11 @@ class Unlabelled:
             return False
         services, namespace = self._cluster.services, str(meta.get("namespace") or "")
         service = services.snapshot(namespace, str(owner.get("name")))
-        return service is not None and service.metadata.get("uid") == owner.get("uid")
+        return (
+            service is not None
+            and service.uid == owner.get("uid")
+            and not service.metadata.get("deletionTimestamp")
+        )
 
     async def _give(self, resource: Resource, meta: Object) -> None:
         owner = controller_of({"metadata": meta}) or {}
