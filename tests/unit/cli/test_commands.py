@@ -79,6 +79,8 @@ def test_without_a_command_there_is_help_and_no_error(ome: Ome) -> None:
 def test_ctrl_c_before_the_command_line_is_there_says_one_word() -> None:
     program = (
         "import os, signal, sys\n"
+        # Whoever runs the tests in the background has interrupts ignored, and hands that down.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Impatient:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'click':\n"
