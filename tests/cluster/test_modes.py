@@ -171,10 +171,14 @@ class Place:
         return found
 
     async def quiet(self, kinds: tuple[Resource, ...]) -> dict[str, str]:
+        """The versions of all objects, once they have been the same for a while. The stages of a
+        service are told once a second at most, so a moment of rest says little."""
         last: dict[str, str] = {}
+        same = 0
         for _ in range(60):
             now = await self.versions(kinds)
-            if now == last:
+            same = same + 1 if now == last else 0
+            if same == 3:
                 return now
             last = now
             await asyncio.sleep(0.5)
@@ -357,6 +361,7 @@ async def test_a_mode_from_apply_over_ready_and_an_update_to_nothing(
         assert (condition(ready, kind) or {})["status"] == "True"
     # Whoever starts anew finds nothing to do.
     kinds = tuple({resource for resource, _ in (*case.workloads, *case.others)})
+    await place.quiet(kinds)
     await place.stop()
     before = await place.quiet(kinds)
     await place.start()
