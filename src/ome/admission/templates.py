@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ome.apimachinery import quantity
+from ome.apimachinery import formats, quantity
 from ome.apimachinery.errors import FieldError
 
 HOLDERS = ("leader", "worker", "workerSpec")
@@ -16,7 +16,7 @@ SMALL: Final = frozenset({
     "priority", "successThreshold", "values",
 })  # fmt: skip
 """Fields that hold 32 bits wherever a pod, or a part of ours that becomes one, has them."""
-_BITS: Final = 31
+_fits: Final = formats.CHECKS["int32"]
 
 
 def ephemeral_errors(part: Mapping[str, Any], path: str) -> Iterator[FieldError]:
@@ -54,8 +54,8 @@ def _too_large(given: Any, path: str) -> Iterator[FieldError]:
     if isinstance(given, list):
         for index, item in enumerate(given):
             yield from _too_large(item, f"{path}[{index}]")
-    elif isinstance(given, int | float) and not -(1 << _BITS) <= given < 1 << _BITS:
-        bounds = f"{-(1 << _BITS)} and {(1 << _BITS) - 1}"
+    elif not _fits(given):
+        bounds = f"{-(2**31)} and {2**31 - 1}"
         yield FieldError(path, f"{given} must be between {bounds}: pods hold 32 bits here")
 
 

@@ -46,7 +46,7 @@ class Unlabelled:
 
     def vanished(self, child: Snapshot) -> None:
         """``child`` is no longer seen: deleted, or without its label."""
-        if self._is_of_living(child.metadata):
+        if self._living_owner(child.metadata):
             self._vanished[child.resource, child.key] = None
             self._wake.set()
 
@@ -88,24 +88,23 @@ class Unlabelled:
         async for page, _first in pages:
             for raw in page.items or ():
                 meta = wire.decode_metadata(bytes(raw))
-                if self._is_of_living(meta) and not is_deleting({"metadata": meta}):
-                    await self._give(resource, meta)
+                owner = self._living_owner(meta)
+                if owner is not None and not is_deleting({"metadata": meta}):
+                    await self._give(resource, meta, owner.key.name)
 
-    def _is_of_living(self, meta: Mapping[str, Any]) -> bool:
+    def _living_owner(self, meta: Mapping[str, Any]) -> Snapshot | None:
+        """The service that controls it; none where that is another's, or on its way out."""
         owner = controller_of({"metadata": meta})
         if owner is None or owner.get("kind") != o.INFERENCE_SERVICES.kind:
-            return False
+            return None
         services, namespace = self._cluster.services, str(meta.get("namespace") or "")
         service = services.snapshot(namespace, str(owner.get("name")))
-        return (
-            service is not None
-            and service.uid == owner.get("uid")
-            and not service.metadata.get("deletionTimestamp")
-        )
+        if service is None or service.uid != owner.get("uid"):
+            return None
+        return None if is_deleting(service) else service
 
-    async def _give(self, resource: Resource, meta: Object) -> None:
-        owner = controller_of({"metadata": meta}) or {}
-        label = {c.L_INFERENCE_SERVICE: names.label_value(str(owner.get("name")))}
+    async def _give(self, resource: Resource, meta: Object, service: str) -> None:
+        label = {c.L_INFERENCE_SERVICE: names.label_value(service)}
         patch = {"metadata": {"labels": label, "resourceVersion": meta.get("resourceVersion")}}
         name, namespace = str(meta["name"]), str(meta.get("namespace") or "")
         try:

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from ome.api import resources as o
-from ome.api.crds import crd
 from ome.apimachinery import resources as r
 from ome.apimachinery.objects import Object, owner_reference, uid_of
 from ome.controllers.executor import NameTaken, execute
 from ome.controllers.plan import plan_children
 from ome.kube import Client, Events
 from ome.rendering import Child, Observed
-from ome.standalone.apiserver import ApiServer, Store
 
-
-@pytest_asyncio.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    store = Store.open(tmp_path / "store.db")
-    server = ApiServer(store)
-    await server.start(tmp_path / "api.sock")
-    try:
-        async with Client.unix(tmp_path / "api.sock") as made:
-            await made.create(r.CUSTOM_RESOURCE_DEFINITIONS, crd(o.INFERENCE_SERVICES))
-            yield made
-    finally:
-        await server.stop()
-        store.close()
+pytestmark = pytest.mark.usefixtures("services_are_served")
 
 
 async def service(client: Client) -> Object:

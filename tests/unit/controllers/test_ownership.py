@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from ome.api import constants as c
 from ome.apimachinery import resources as r
@@ -19,7 +16,6 @@ from ome.controllers.ownership import created_from, freed, handed_over
 from ome.controllers.plan import Apply, Plan, plan_children
 from ome.kube import Client, Events, PatchType
 from ome.rendering import Child, Observed
-from ome.standalone.apiserver import ApiServer, Store
 
 OWNER: Object = {
     "apiVersion": "v1",
@@ -53,19 +49,6 @@ def deployment(**env: str) -> Object:
             },
         },
     }
-
-
-@pytest_asyncio.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    store = Store.open(tmp_path / "store.db")
-    server = ApiServer(store)
-    await server.start(tmp_path / "api.sock")
-    try:
-        async with Client.unix(tmp_path / "api.sock") as made:
-            yield made
-    finally:
-        await server.stop()
-        store.close()
 
 
 async def bring(client: Client, wanted: Object) -> Plan:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,32 +13,18 @@ from tests.unit.kube.waiting import until
 
 from ome.api import constants as c
 from ome.api import resources as o
-from ome.api.crds import crd
 from ome.apimachinery import resources as r
-from ome.apimachinery.objects import Object, labels_of, owner_reference
+from ome.apimachinery.objects import Key, Object, labels_of, owner_reference
 from ome.controllers import unlabelled
 from ome.controllers.cluster import Cluster
 from ome.controllers.unlabelled import Unlabelled
 from ome.kube import Client, Informer
-from ome.standalone.apiserver import ApiServer, Store
 
 
 @pytest_asyncio.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    store = Store.open(tmp_path / "store.db")
-    server = ApiServer(store)
-    await server.start(tmp_path / "api.sock")
-    try:
-        async with Client.unix(tmp_path / "api.sock") as made:
-            await made.create(r.CUSTOM_RESOURCE_DEFINITIONS, crd(o.INFERENCE_SERVICES))
-            yield made
-    finally:
-        await server.stop()
-        store.close()
-
-
-@pytest_asyncio.fixture
-async def labels(client: Client, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Unlabelled]:
+async def labels(
+    client: Client, services_are_served: None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Unlabelled]:
     """Connected to caches as the operator does it; not running."""
     monkeypatch.setattr(unlabelled, "GATHER_SECONDS", 0.05)
     services = Informer(client, o.INFERENCE_SERVICES)
@@ -100,7 +85,7 @@ async def test_whoever_begins_to_lead_finds_those_of_living_services(
     task = asyncio.create_task(labels.run())
     seen = labels._cluster.children[r.CONFIG_MAPS]
     await until(lambda: seen.keys())
-    assert [key.name for key in seen.keys()] == ["lost"]  # noqa: SIM118 - a method of informers
+    assert seen.keys() == [Key("default", "lost")]
     assert await label_of(client, "lost") == "chat"
     for name in ("of-an-earlier-one", "of-another-kind", "of-nobody"):
         assert await label_of(client, name) is None

@@ -7,6 +7,7 @@ import copy
 import json
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -219,11 +220,15 @@ async def test_watches_that_hold_for_a_while_and_are_cut_are_not_asked_for_ever_
     backoff = Backoff(0.01, 60)
     informer = informer_of(client, backoff=backoff)
     start(informer.run())
+
+    def has_failed(times: int) -> Callable[[], bool]:
+        return lambda: informer.stats.failures == times
+
     for turn in range(1, 13):
         await until(lambda: api.open_watches == 1)
         await asyncio.sleep(0.1)
         api.cut_watches()
-        await until(lambda turn=turn: informer.stats.failures == turn)  # type: ignore[misc]
+        await until(has_failed(turn))
         assert backoff.failures == 1
 
 
