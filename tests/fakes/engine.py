@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import json
 import random
+import signal
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -30,6 +32,8 @@ from typing import Any
 from aiohttp import BodyPartReader, web
 
 BODY = web.RequestKey("body", dict)
+DRAIN_SECONDS = 2.0
+"""How long a process that is told to stop goes on with the answers it is giving."""
 WORDS = ("hello", "from", "a", "fake", "engine", "that", "always", "says", "the", "same")
 
 
@@ -104,6 +108,15 @@ class FakeEngine:
         site = web.TCPSite(self._runner, self.host, port)
         await site.start()
         self.port = self._runner.addresses[0][1]
+
+    async def drain(self) -> None:
+        """Takes no new connections, and finishes what it answers."""
+        assert self._runner is not None
+        for site in tuple(self._runner.sites):
+            await site.stop()
+        while self.in_flight:
+            await asyncio.sleep(0.02)
+        await self.stop()
 
     async def stop(self) -> None:
         if self._runner is not None:
@@ -317,7 +330,12 @@ async def _main() -> None:
     engine = FakeEngine(model=options.model, name=options.name, host=options.host)
     await engine.start(options.port)
     print(f"listening on {engine.url}", flush=True)
-    await asyncio.Event().wait()
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    await told.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await engine.drain()
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def test_a_service_at_zero_is_ready_answers_its_first_request_and_sleeps_again()
         assert home.why(o.INFERENCE_SERVICES, "smollm2", AT_ZERO)
         assert replicas(home) == 0
         assert not home.processes("ome.standalone.engines.llamacpp")
+        assert not [e for e in home.events() if e["involvedObject"]["kind"] == "Pod"]
         assert home.answer()
         assert replicas(home) == 1
         home.kill_control()  # neither the gateway nor the engine mind

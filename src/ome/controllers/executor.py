@@ -118,15 +118,15 @@ async def _create(owner: Object, action: Apply, client: Client) -> tuple[Object,
     key = action.key
     try:
         made = await client.create(
-            action.resource, ownership.for_creation(action.object), field_manager=c.MANAGER
+            action.resource,
+            ownership.for_creation(action.object, action.replicas),
+            field_manager=c.MANAGER,
         )
     except AlreadyExists as taken:
         found = await _holder(client, action)
         if found is None:  # the next look makes it
             raise Conflict(f"{taken.message}, and was deleted meanwhile") from taken
     else:
-        if action.replicas is not None:
-            made = await _set_replicas(client, action.resource, key, action.replicas)
         return made, action
     if not belongs(owner, found) and not ownership.is_stray(found, action.object):
         if await _is_left_over(owner, found, client):

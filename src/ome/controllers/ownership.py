@@ -44,11 +44,18 @@ def digest(wanted: Object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def for_creation(wanted: Object) -> Object:
-    """The object as it is sent by POST."""
+def for_creation(wanted: Object, replicas: int | None = None) -> Object:
+    """The object as it is sent by POST.
+
+    ``replicas`` is in it from the first moment: a workload of zero that got its count a request
+    later would have a pod meanwhile, and a node with a GPU for it.
+    """
     meta = metadata(wanted)
     marked = {**(meta.get("annotations") or {}), c.A_CREATED_FROM: digest(wanted)}
-    return {**wanted, "metadata": {**meta, "annotations": marked}}
+    made = {**wanted, "metadata": {**meta, "annotations": marked}}
+    if replicas is not None:
+        made["spec"] = {**made["spec"], "replicas": replicas}
+    return made
 
 
 def created_from(live: Object) -> str:

@@ -54,7 +54,7 @@ MANAGED: tuple[Resource, ...] = (
 leads to something goes before it."""
 
 SCALE_MANAGER = "ome-scale"
-"""Gives replica counts that an autoscaler may change afterwards."""
+"""Brings replica counts back into their bounds; an autoscaler may change them afterwards."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Apply:
     """``create``, ``update``, ``adopt`` or ``prune``."""
     sentence: str
     replicas: int | None = None
-    """To be given right after creation, under another field manager."""
+    """Of what is created. An autoscaler may change it afterwards, so it is in no later apply."""
     hand_over: list[Object] = field(default_factory=list)
     """A JSON patch that goes before: ``handed_over`` and ``freed`` of ome.controllers.ownership."""
 
@@ -137,8 +137,7 @@ def plan_children(
         verb = needs_apply(live, child.object, c.MANAGER)
         if verb:
             sentence = _VERBS[verb].format(kind=_named(child.resource), name=child.key.name)
-            initial = child.initial_replicas if live is None else None
-            replicas = initial if initial not in (None, 1) else None
+            replicas = child.initial_replicas if live is None else None
             before: list[Object] = []
             if live is not None:
                 before = [*handed_over(live, child.object), *freed(live, child.object)]

@@ -127,6 +127,25 @@ async def test_an_autoscaled_count_survives_the_first_change(client: Client) -> 
     assert live["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == "2"
 
 
+async def test_a_count_to_begin_with_is_there_at_once_and_no_later_apply_touches_it(
+    client: Client,
+) -> None:
+    observed = Observed({r.DEPLOYMENTS: []})
+    child = Child(r.DEPLOYMENTS, deployment(A="1"), initial_replicas=0)
+    events = Events(client, "test")
+    await execute(plan_children(OWNER, [child], observed), client, events)
+    await events.close()
+    live = await get(client)
+    # A first version with another count would have had a pod.
+    assert (live["spec"]["replicas"], live["metadata"]["generation"]) == (0, 1)
+    assert needs_apply(live, deployment(A="1"), c.MANAGER) == ""
+    await bring(client, deployment(A="2"))
+    await bring(client, deployment(A="3"))
+    live = await get(client)
+    assert live["spec"]["replicas"] == 0
+    assert live["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == "3"
+
+
 async def test_fields_of_the_former_implementation_become_ours(client: Client) -> None:
     before = copy.deepcopy(deployment(A="1", OLD="x"))
     await client.create(r.DEPLOYMENTS, before, field_manager="manager")
