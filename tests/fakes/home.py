@@ -213,7 +213,7 @@ async def running_home(*, probe: bool = True) -> AsyncIterator[Home]:
         kubelet = FakeKubelet(client)
         await kubelet.register()
         home = Home(client, kubelet, engine)
-        for task in (workloads.run(client), kubelet.run()):
+        for task in (workloads.run(client, autoscale_seconds=1.0), kubelet.run()):
             stack.push_async_callback(_stopped, asyncio.create_task(task))
         stack.push_async_callback(home.stop_operator)
         yield home

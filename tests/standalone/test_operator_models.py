@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -83,7 +84,8 @@ async def test_weights_have_a_state_and_never_that_of_a_model_of_their_name(home
         "waiting for the base model: there is no ClusterBaseModel tiny (spec.baseModelRef)"
     )
     await home.apply(model(), model("tuned"))
-    await status(home, o.FINE_TUNED_WEIGHTS, "tuned", message="no node has taken it up yet")
+    async with asyncio.timeout(5):  # bytes that were fetched may be told later, this not
+        await status(home, o.FINE_TUNED_WEIGHTS, "tuned", message="no node has taken it up yet")
     node = home.kubelet.name
     wrong = {"status": "Failed", "message": "the adapter is too wide; name the right base"}
     await report(

@@ -246,9 +246,10 @@ class Schema:
         result: Object = _prune(self, obj, "", unknown)
         return result, unknown
 
-    def validate(self, obj: Any, path: str = "") -> list[FieldError]:
-        """Everything that is wrong with the values, in the order of the object."""
-        return validation.validate(self, obj, path)
+    def validate(self, obj: Any, path: str = "", *, repeats: bool = False) -> list[FieldError]:
+        """Everything that is wrong with the values, in the order of the object. ``repeats``: as
+        :func:`ome.apimachinery.validation.validate` has it."""
+        return validation.validate(self, obj, path, repeats=repeats)
 
     def cel_rules(self) -> list[CelRule]:
         """All CEL rules below this node. Cycles are followed once."""

@@ -40,10 +40,20 @@ class Checks(NamedTuple):
     combined: bool
 
 
-def validate(schema: Schema, value: Any, path: str = "") -> list[FieldError]:
-    """All problems of ``value``; ``path`` is where it stands."""
+_Seen = set[tuple[int, int]]
+"""Ids of schemas and of parts that have been found good for them."""
+
+
+def validate(
+    schema: Schema, value: Any, path: str = "", *, repeats: bool = False
+) -> list[FieldError]:
+    """All problems of ``value``; ``path`` is where it stands.
+
+    With ``repeats`` a part that is there more than once, as one object
+    (:func:`ome.apimachinery.jsonvalues.shared`), is looked at once.
+    """
     errors: list[FieldError] = []
-    _walk(schema, value, path, errors)
+    _walk(schema, value, path, errors, set() if repeats else None)
     if len(errors) > MOST_ERRORS:
         del errors[MOST_ERRORS:]
         text = f"Too many: there are more problems than these {MOST_ERRORS}"
@@ -74,9 +84,14 @@ def type_name(value: Any) -> str:
     return "array" if isinstance(value, list) else "object"
 
 
-def _walk(schema: Schema, value: Any, path: str, errors: list[FieldError]) -> None:
+def _walk(
+    schema: Schema, value: Any, path: str, errors: list[FieldError], seen: _Seen | None = None
+) -> None:
     if value is None and schema.nullable:
         return
+    if seen is not None and (id(schema), id(value)) in seen:
+        return
+    before = len(errors)
     if not _has_type(schema, value):
         errors.append(_wrong_type(schema, value, path))
         if schema.raw.get("enum") and not schema.core:
@@ -91,15 +106,22 @@ def _walk(schema: Schema, value: Any, path: str, errors: list[FieldError]) -> No
         if error is not None:
             errors.append(error)
     if isinstance(value, dict):
-        _walk_object(schema, checks, value, path, errors)
+        _walk_object(schema, checks, value, path, errors, seen)
     elif isinstance(value, list):
-        _walk_list(schema, value, path, errors)
+        _walk_list(schema, value, path, errors, seen)
     if checks.combined:
         errors.extend(_combined(checks, value, path))
+    if seen is not None and len(errors) == before and isinstance(value, dict | list):
+        seen.add((id(schema), id(value)))
 
 
 def _walk_object(
-    schema: Schema, checks: Checks, value: dict[str, Any], path: str, errors: list[FieldError]
+    schema: Schema,
+    checks: Checks,
+    value: dict[str, Any],
+    path: str,
+    errors: list[FieldError],
+    seen: _Seen | None,
 ) -> None:
     prefix = f"{path}." if path else ""
     for name in checks.required:
@@ -116,15 +138,17 @@ def _walk_object(
     for name, inner in value.items():
         child = schema.child(name)
         if child is not None:
-            _walk(child, inner, prefix + name, errors)
+            _walk(child, inner, prefix + name, errors, seen)
             if len(errors) > MOST_ERRORS:
                 return
 
 
-def _walk_list(schema: Schema, value: list[Any], path: str, errors: list[FieldError]) -> None:
+def _walk_list(
+    schema: Schema, value: list[Any], path: str, errors: list[FieldError], seen: _Seen | None
+) -> None:
     items = schema.items
     for index, inner in enumerate(value):
-        _walk(items, inner, f"{path}[{index}]", errors)
+        _walk(items, inner, f"{path}[{index}]", errors, seen)
         if len(errors) > MOST_ERRORS:
             return
     # Kubernetes' own kinds accept repeated items except where their validation says otherwise

@@ -149,6 +149,7 @@ def gateway_pod(node: str, argv: Sequence[str], environment: Mapping[str, str]) 
 
 async def ensure_gateway(client: Client, pod: Object) -> None:
     """Leaves a gateway that was started the same way alone; replaces any other."""
+    await _created(client, NAMESPACES, {"metadata": {"name": NAMESPACE}})
     live = await live_gateway(client)
     if live is not None:
         if annotations_of(live).get(A_HASH) == annotations_of(pod)[A_HASH]:

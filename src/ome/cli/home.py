@@ -6,6 +6,7 @@ for a running one. ``run/ome.json`` says what it is and where it answers.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -13,6 +14,7 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -130,6 +132,16 @@ class Home:
             where=str(self.root),
             remedy="Use it as it is, stop it with 'ome down', or start another with --data DIR",
         )
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """Holds the lock, which then says whose it is; nothing is told of an earlier process."""
+        with self.take() as lock:
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n".encode())
+            lock.flush()
+            self.state.unlink(missing_ok=True)
+            yield
 
     def is_running(self) -> bool:
         """Whether a control process holds the lock."""

@@ -1,9 +1,9 @@
 """One machine's OME: the rooms put together in one process, on one event loop.
 
-Order of a start: the data folder and its lock; certificates and the bundle of CRDs and catalog (in
-a short-lived process, only when they changed); store and API server; CRDs and configuration; the
-workload controllers, the node, the operator and the model agent; the gateway's pod. A part that
-fails takes the others down with it and is named.
+Order of a start: the data folder and its lock, certificates and the bundle of CRDs and catalog
+(:mod:`ome.cli.commands.up`); store and API server; the node and the gateway's pod, and beside it
+CRDs and configuration; when these are there, the workload controllers, the operator and the model
+agent. A part that fails takes the others down with it and is named.
 
 Stopping: the API and the controllers end first, then pods are stopped, unless they are to be left
 running (``ome down --keep-pods``); a killed control process leaves them running too, and the next
@@ -72,14 +72,6 @@ class Options:
     node_name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """What a start came to."""
-
-    state: Object
-    seconds: float
-
-
 class _Admission:
     """OME's rules as the API server's admission."""
 
@@ -98,51 +90,33 @@ class _Admission:
 async def run(
     home: Home,
     options: Options,
-    on_ready: Callable[[Started], None],
+    on_ready: Callable[[Object], None],
     on_stop: Callable[[bool], None],
 ) -> None:
     """Runs until a signal asks to stop. Raises CliError where it can't start or go on.
 
-    ``on_ready`` is called once; ``on_stop`` when stopping begins, with whether pods are left.
+    The lock of ``home`` is held, and what ``prepare`` makes is there. ``on_ready`` is called once;
+    ``on_stop`` when stopping begins, with whether pods are left.
     """
-    began = time.monotonic()
-    home.make()
-    lock = home.take()
-    try:
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n".encode())
-        lock.flush()
-        home.state.unlink(missing_ok=True)
-        stop = _Signals()
-        await _prepare(home, stop)
-        if stop.asked.is_set():
+    stop = _Signals()
+    async with _server(home, options) as (server, client, node):
+        port = await _gateway_port(home, client, options.gateway_port)
+        gateway = _gateway(home, node.name, port)
+        state = _state(home, server.tls_port, port)
+
+        def ready() -> None:
+            home.write_state(state)
+            frugal.give_back()
+            gc.freeze()  # what is there now stays: later collections need not look at it
+            on_ready(state)
+
+        try:
+            await _run_parts(home, client, node, gateway, stop, ready)
+        finally:
             on_stop(stop.keep_pods)
-            return
-        async with _server(home, options) as (server, client, node):
-            data = (home.root / "state" / prepare.BUNDLE).read_bytes()
-            await bootstrap.install(client, msgspec.json.decode(data, type=prepare.Bundle))
-            del data
-            port = await _gateway_port(home, client, options.gateway_port)
-            await bootstrap.configure(client, f"{HOST}:{port}")
-            await bootstrap.configure_benchmarks(client, [sys.executable], str(home.bench_python))
-            gateway = _gateway(home, node.name, port)
-            state = _state(home, server.tls_port, port)
-
-            def ready() -> None:
-                home.write_state(state)
-                frugal.give_back()
-                gc.freeze()  # what is there now stays: later collections need not look at it
-                on_ready(Started(state, time.monotonic() - began))
-
-            try:
-                await _run_parts(home, client, node, gateway, stop, ready)
-            finally:
-                on_stop(stop.keep_pods)
-                home.state.unlink(missing_ok=True)
-        if stop.asked.is_set() and not stop.keep_pods:
-            await _stop_pods(home, stop)
-    finally:
-        lock.close()
+            home.state.unlink(missing_ok=True)
+    if stop.asked.is_set() and not stop.keep_pods:
+        await _stop_pods(home, stop)
 
 
 async def _stay_small() -> None:
@@ -172,32 +146,6 @@ class _Signals:
     def _leave(self) -> None:
         self.keep_pods = True
         self.asked.set()
-
-
-async def _prepare(home: Home, stop: _Signals) -> None:
-    """Runs ``prepare`` where its inputs have changed. It ends early when the user asks to stop."""
-    bundle = home.root / "state" / prepare.BUNDLE
-    wanted = [bundle, *(home.pki / n for n in ("ca.crt", "server.crt", "server.key", "token"))]
-    if all(p.exists() for p in wanted):
-        fresh = time.time() - (home.pki / "server.crt").stat().st_mtime < 300 * 86400
-        head = bundle.read_bytes()[:64]
-        if fresh and prepare.stamp().encode() in head:
-            return
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ome.cli.prepare", str(home.root)),
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for us to pass on
-    )
-    working = asyncio.create_task(process.communicate())
-    asked = asyncio.create_task(stop.asked.wait())
-    await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
-    asked.cancel()
-    if not working.done():
-        process.kill()
-    _, said = await working
-    if process.returncode and not stop.asked.is_set():
-        lines = said.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        raise CliError(f"preparing certificates and CRDs failed: {lines[-1]}", where=str(home.root))
 
 
 @contextlib.asynccontextmanager
@@ -247,6 +195,13 @@ def _host_paths(home: Home) -> dict[str, Path]:
     return {"/raid/models": home.models}
 
 
+async def _install(home: Home, client: Client, gateway_port: int) -> None:
+    data = (home.root / "state" / prepare.BUNDLE).read_bytes()
+    await bootstrap.install(client, msgspec.json.decode(data, type=prepare.Bundle))
+    await bootstrap.configure(client, f"{HOST}:{gateway_port}")
+    await bootstrap.configure_benchmarks(client, [sys.executable], str(home.bench_python))
+
+
 async def _run_parts(
     home: Home,
     client: Client,
@@ -255,7 +210,35 @@ async def _run_parts(
     stop: _Signals,
     ready: Callable[[], None],
 ) -> None:
-    """All controllers, until one fails or the user stops them."""
+    """All parts, until one fails or the user stops them."""
+    tasks = {asyncio.create_task(node.run(), name="node")}
+    asked = asyncio.create_task(stop.asked.wait())
+    installing = asyncio.create_task(_install(home, client, gateway.port))
+    starting = asyncio.create_task(_until_ready(home, client, node, gateway))
+    waiting: set[asyncio.Task[Any]] = {*tasks, asked, installing, starting}
+    try:
+        while True:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if asked in done:
+                return
+            if failed := done & tasks:
+                raise _failure(failed.pop())
+            for step in done & {installing, starting}:
+                step.result()
+            if installing in done:
+                more = _controllers(home, client, node)
+                tasks |= more
+                waiting |= more
+            if done & {installing, starting} and not waiting & {installing, starting}:
+                ready()
+    finally:
+        for task in (*tasks, asked, installing, starting):
+            task.cancel()
+        await asyncio.gather(*tasks, asked, installing, starting, return_exceptions=True)
+
+
+def _controllers(home: Home, client: Client, node: machine.NodeAgent) -> set[asyncio.Task[Any]]:
+    """What works on objects; their kinds have to be there."""
     agent = NodeModelAgent(
         client,
         node.name,
@@ -272,29 +255,11 @@ async def _run_parts(
     )
     parts: dict[str, Coroutine[Any, Any, object]] = {
         "workload controllers": workloads.run(client, usage=node.usage),
-        "node": node.run(),
         "operator": operator,
         "model agent": agent.run(),
         "housekeeping": _stay_small(),
     }
-    tasks = {asyncio.create_task(work, name=name) for name, work in parts.items()}
-    asked = asyncio.create_task(stop.asked.wait())
-    starting = asyncio.create_task(_until_ready(home, client, node, gateway))
-    waiting = {*tasks, asked, starting}
-    try:
-        while True:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if asked in done:
-                return
-            if failed := done & tasks:
-                raise _failure(failed.pop())
-            if starting in done:
-                starting.result()
-                ready()
-    finally:
-        for task in (*tasks, asked, starting):
-            task.cancel()
-        await asyncio.gather(*tasks, asked, starting, return_exceptions=True)
+    return {asyncio.create_task(work, name=name) for name, work in parts.items()}
 
 
 def _failure(task: asyncio.Task[Any]) -> Exception:

@@ -60,7 +60,6 @@ _KINDS: Mapping[str, tuple[Any, str]] = {
     "BaseModel": (o.BASE_MODELS, c.FINALIZER_BASE_MODEL),
     "ClusterBaseModel": (o.CLUSTER_BASE_MODELS, c.FINALIZER_CLUSTER_BASE_MODEL),
 }
-_PROGRESS_FIELDS = ("progress", "message")
 
 
 class Models:
@@ -378,10 +377,15 @@ def _progress(state: ModelState) -> Object | None:
 
 
 def _only_progress(old: Object, new: Object) -> bool:
-    """True where somebody who doesn't watch a bar would see no difference."""
+    """True where somebody who doesn't watch a bar would see no difference.
+
+    The message counts bytes while there is progress; else it says why nothing goes on.
+    """
+    moving = bool(old.get("progress")) and bool(new.get("progress"))
+    ignored = {"progress", "conditions"} | ({"message"} if moving else set())
 
     def essence(status: Object) -> Object:
-        kept = {k: v for k, v in status.items() if k not in (*_PROGRESS_FIELDS, "conditions")}
+        kept = {k: v for k, v in status.items() if k not in ignored}
         kept["ready"] = [
             (entry.get("type"), entry.get("status"), entry.get("reason"))
             for entry in status.get("conditions") or ()

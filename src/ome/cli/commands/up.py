@@ -24,7 +24,7 @@ from ome.cli.output import Output
 from ome.cli.target import Context
 
 if TYPE_CHECKING:
-    from ome.cli.up import Started
+    from ome.apimachinery.objects import Object
 
 DETACH_SECONDS = 90.0
 _END_SECONDS = 10.0
@@ -132,19 +132,20 @@ def say_addresses(state: dict[str, object], output: Output) -> None:
 def _foreground(
     home: Home, output: Output, port: int, gateway_port: int, ready_fd: int | None
 ) -> None:
+    began = time.monotonic()
     output.status("starting OME …")
     home.make()
     _log_to(home.log, also_stderr=False)
-    with frugal.without_trust_store():
-        from ome.cli import up
+    from ome.cli import prepare
 
-    def on_ready(started: Started) -> None:
+    def on_ready(state: Object) -> None:
+        seconds = time.monotonic() - began
         if ready_fd is not None:
-            _answer(ready_fd, {"state": started.state, "seconds": started.seconds})
+            _answer(ready_fd, {"state": state, "seconds": seconds})
             return
         output.clear()
-        output.say(f"OME is up ({started.seconds:.1f} s), log {home.log}")
-        say_addresses(started.state, output)
+        output.say(f"OME is up ({seconds:.1f} s), log {home.log}")
+        say_addresses(state, output)
         output.say("Ctrl-C stops it, engines too; 'ome get' in another terminal shows services.")
 
     def on_stop(keep_pods: bool) -> None:
@@ -153,7 +154,12 @@ def _foreground(
         output.say(f"stopping OME {words} …")
 
     try:
-        asyncio.run(up.run(home, up.Options(port, gateway_port), on_ready, on_stop))
+        with home.taken():
+            preparing = prepare.begin(home)
+            with frugal.without_trust_store():
+                from ome.cli import up
+            prepare.finish(preparing, home)
+            asyncio.run(up.run(home, up.Options(port, gateway_port), on_ready, on_stop))
     except Exception as error:
         logging.getLogger("ome.up").error("%s", error, exc_info=not isinstance(error, CliError))
         if ready_fd is not None:

@@ -12,6 +12,8 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
+
 from ome.apimachinery import names
 from ome.apimachinery.errors import FieldError, MethodNotAllowed, NotFound, StatusError
 from ome.apimachinery.objects import Object, Resource, is_deleting
@@ -35,20 +37,22 @@ class CrdController:
         self._engine = engine
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._terminating: set[str] = set()
+        self._interrupted: list[Object] = []
         engine.prepare = self._prepare
         engine.committed = self._committed
 
     def load(self) -> None:
         """Serve the kinds of all stored CRDs."""
         for entry in self._engine.store.select(BUCKET):
-            self._publish(decode_stored(entry.data))
+            crd = _outline(entry.data)
+            self._publish(crd)
+            if is_deleting(crd):
+                self._interrupted.append(crd)
 
     def resume(self) -> None:
         """Go on with the deletions that a stop of the server interrupted."""
-        for entry in self._engine.store.select(BUCKET):
-            crd = decode_stored(entry.data)
-            if "deletionTimestamp" in crd["metadata"]:
-                self._clean_up(crd)
+        while self._interrupted:
+            self._clean_up(self._interrupted.pop())
 
     async def stop(self) -> None:
         tasks = list(self._tasks.values())
@@ -158,6 +162,27 @@ def _warn_of_rules(crd: Object, call: Call) -> None:
 
 
 # -- reading a CRD -------------------------------------------------------------------------
+
+
+class _Outline(msgspec.Struct):
+    metadata: Object
+    spec: dict[str, msgspec.Raw]
+
+
+def _outline(data: bytes) -> Object:
+    """What is stored, with the versions' schemas left as text: decoding these takes long."""
+    stored = _decode_outline(data)
+    spec: Object = {k: _decode_part(v) for k, v in stored.spec.items() if k != "versions"}
+    spec["versions"] = [
+        {k: part if k == "schema" else _decode_part(part) for k, part in version.items()}
+        for version in _decode_versions(stored.spec["versions"])
+    ]
+    return {"metadata": stored.metadata, "spec": spec}
+
+
+_decode_outline = msgspec.json.Decoder(_Outline).decode
+_decode_versions = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_decode_part = msgspec.json.Decoder().decode
 
 
 def kinds_of(crd: Object, store: Store) -> list[Kind]:

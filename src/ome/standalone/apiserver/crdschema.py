@@ -32,10 +32,12 @@ Raw = Mapping[str, Any]
 
 def problems(schema: Raw, path: str) -> list[FieldError]:
     """What is wrong with an ``openAPIV3Schema`` at ``path``."""
-    return list(_node(schema, path))
+    return list(_node(schema, path, set()))
 
 
-def _node(raw: Raw, path: str) -> Iterator[FieldError]:
+def _node(raw: Raw, path: str, clean: set[int]) -> Iterator[FieldError]:
+    """``clean``: ids of nodes that were looked at. Schemas repeat themselves, and what is equal was
+    made one object when it was decoded."""
     for name in _FORBIDDEN:
         if name in raw:
             yield _forbidden(f"{path}.{name}", f"{name} is not supported")
@@ -48,17 +50,21 @@ def _node(raw: Raw, path: str) -> Iterator[FieldError]:
         text = "additionalProperties and properties are mutual exclusive"
         yield _forbidden(f"{path}.additionalProperties", text)
     for name, inner in (raw.get("properties") or {}).items():
-        yield from _inner(inner, f"{path}.properties[{name}]")
-    yield from _inner(raw.get("additionalProperties"), f"{path}.additionalProperties")
+        yield from _inner(inner, f"{path}.properties[{name}]", clean)
+    yield from _inner(raw.get("additionalProperties"), f"{path}.additionalProperties", clean)
     if raw.get("type") == "array":
         yield from _array(raw, path)
     if isinstance(raw.get("items"), Mapping):
-        yield from _inner(raw["items"], f"{path}.items")
+        yield from _inner(raw["items"], f"{path}.items", clean)
 
 
-def _inner(raw: Any, path: str) -> Iterator[FieldError]:
-    if isinstance(raw, Mapping):
-        yield from _node(raw, path)
+def _inner(raw: Any, path: str, clean: set[int]) -> Iterator[FieldError]:
+    if type(raw) is not dict or id(raw) in clean:
+        return
+    found = list(_node(raw, path, clean))
+    if not found:
+        clean.add(id(raw))
+    yield from found
 
 
 def _type(raw: Raw, path: str) -> Iterator[FieldError]:

@@ -96,7 +96,7 @@ def shape(kind: Kind, old: Object, body: Object, subresource: str, call: Call) -
 def _settle(kind: Kind, obj: Object) -> Object:
     """Defaults, and the check of all types that the rules behind this rely on."""
     obj = kind.schema.default(obj)
-    problems = kind.schema.validate(obj)
+    problems = kind.schema.validate(obj, repeats=kind.resource == CUSTOM_RESOURCE_DEFINITIONS)
     if problems:
         name = obj["metadata"].get("name") or ""
         raise Invalid.of(kind.resource.kind, str(name), problems, kind.resource.group)
