@@ -6,7 +6,6 @@ for a running one. ``run/ome.json`` says what it is and where it answers.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import hashlib
@@ -14,7 +13,6 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -133,15 +131,16 @@ class Home:
             remedy="Use it as it is, stop it with 'ome down', or start another with --data DIR",
         )
 
-    @contextlib.contextmanager
-    def taken(self) -> Iterator[None]:
-        """Holds the lock, which then says whose it is; nothing is told of an earlier process."""
+    def keep(self) -> None:
+        """Takes the lock until this process has ended, for which ``ome down`` waits.
+
+        It then says whose it is, and nothing is told of an earlier process any more."""
         with self.take() as lock:
             lock.truncate(0)
             lock.write(f"{os.getpid()}\n".encode())
             lock.flush()
             self.state.unlink(missing_ok=True)
-            yield
+            os.dup(lock.fileno())  # holds it too, and nobody closes it
 
     def is_running(self) -> bool:
         """Whether a control process holds the lock."""

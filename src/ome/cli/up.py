@@ -58,6 +58,8 @@ HOST = "127.0.0.1"
 READY_SECONDS = 60.0
 PROGRESS_SECONDS = 1.0
 """How often a download's progress is written: somebody is looking, and nobody else writes."""
+SETTLED_SECONDS = 5.0
+"""After the controllers were started: their caches are filled."""
 GIVE_BACK_SECONDS = 60.0
 """The connections of a start are closed after 20 s. It takes a few milliseconds each time."""
 KEEP_PODS_SIGNAL = signal.SIGUSR1
@@ -106,8 +108,6 @@ async def run(
 
         def ready() -> None:
             home.write_state(state)
-            frugal.give_back()
-            gc.freeze()  # what is there now stays: later collections need not look at it
             on_ready(state)
 
         try:
@@ -121,6 +121,9 @@ async def run(
 
 async def _stay_small() -> None:
     """Gives back what was needed for a while, from time to time; the start needs most."""
+    await asyncio.sleep(SETTLED_SECONDS)
+    frugal.give_back()
+    gc.freeze()  # what is there now stays: later collections need not look at it
     while True:
         await asyncio.sleep(GIVE_BACK_SECONDS)
         frugal.give_back()

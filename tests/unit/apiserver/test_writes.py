@@ -521,3 +521,47 @@ async def test_large_crds_are_kept_whole(api: Home) -> None:
     assert live["spec"]["a"]["field1"] == "own"
     assert live["spec"]["b"]["field1"] == "1"
     assert len(live["spec"]["b"]) == 100
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"type": 5},  # no schema at all
+        {"properties": {}},  # not a structural one
+    ],
+)
+async def test_what_is_wrong_in_a_part_that_repeats_itself_is_told_of_every_place(
+    api: Home, wrong: dict[str, Any]
+) -> None:
+    many = {f"f{n}": {"type": "string", "description": "words " * 8} for n in range(100)}
+    part = {"type": "object", "properties": {**many, "deep": {**wrong, "description": "x"}}}
+    definition = crd()
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    names = ("a", "b", "c", "d", "e", "f", "g", "h")
+    schema["properties"]["spec"]["properties"] = dict.fromkeys(names, part)
+    answer = await api("POST", CRDS, definition)
+    assert answer.status == 422
+    told = [cause["field"] for cause in answer.body["details"]["causes"]]
+    assert len(told) == len(names), told
+    for name in names:
+        assert sum(f"[{name}]" in path or f".{name}." in path for path in told) == 1, told
+
+
+async def test_rules_of_a_crd_hold_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(celrules, "available", lambda: True)
+    monkeypatch.setitem(sys.modules, "cel", FakeCel)  # type: ignore[arg-type]
+    api = Home(tmp_path)
+    await api.up()
+    rule = {"rule": "self['count'] < 10", "message": "at most nine"}
+    await api.ok("POST", CRDS, _crd_with_rules(rule))
+    await api.down()
+    await api.up()
+    try:
+        refused = await api("POST", WIDGETS, widget("many", count=10))
+        assert refused.status == 422
+        assert "at most nine" in refused.message
+        assert (await api.ok("POST", WIDGETS, widget("few")))["spec"]["count"] == 1
+    finally:
+        await api.down()

@@ -154,12 +154,12 @@ def _foreground(
         output.say(f"stopping OME {words} …")
 
     try:
-        with home.taken():
-            preparing = prepare.begin(home)
-            with frugal.without_trust_store():
-                from ome.cli import up
-            prepare.finish(preparing, home)
-            asyncio.run(up.run(home, up.Options(port, gateway_port), on_ready, on_stop))
+        home.keep()
+        preparing = prepare.begin(home)
+        with frugal.without_trust_store():
+            from ome.cli import up
+        prepare.finish(preparing, home)
+        asyncio.run(up.run(home, up.Options(port, gateway_port), on_ready, on_stop))
     except Exception as error:
         logging.getLogger("ome.up").error("%s", error, exc_info=not isinstance(error, CliError))
         if ready_fd is not None:
