@@ -201,9 +201,14 @@ class Home:
         return running
 
 
-def quiet(home: Home) -> None:
-    """Waits until the operator has written nothing for two renewals of its Lease, and two seconds:
-    Leases of tests may be short."""
+SCALERS_SPEAK = 16.0
+"""Kubernetes looks at each autoscaler every 15 s, for the first time that long after it was made;
+what keeps it from its work is then told in the service's status."""
+
+
+def quiet(home: Home, *, rest: float = 2.0) -> None:
+    """Waits until the operator has written nothing for two renewals of its Lease, and ``rest``
+    seconds: Leases of tests may be short."""
 
     def renewed() -> str:
         lease = home.admin.get("lease", "ome-controller-manager-leader-lock")
@@ -212,7 +217,7 @@ def quiet(home: Home) -> None:
     for _ in range(10):
         count, began = len(writes(audited(home.bed, ACCOUNT))), time.monotonic()
         renewals = 0
-        while renewals < 3 or time.monotonic() < began + 2:
+        while renewals < 3 or time.monotonic() < began + rest:
             last = renewed()
             until("the Lease is renewed", lambda last=last: renewed() != last)  # type: ignore[misc]
             renewals += 1

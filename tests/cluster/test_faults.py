@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.cluster.bed.controlplane import ControlPlane
-from tests.cluster.chaos import OPTIONS, STEADY, Chaos, StormyHome, kill_again_and_again
+from tests.cluster.chaos import OPTIONS, Chaos, StormyHome, kill_again_and_again
 from tests.cluster.conftest import Kubectl
 from tests.cluster.direct import (
     DEPLOYMENTS,
@@ -34,7 +34,7 @@ from tests.cluster.faults import (
     service,
     until_ready,
 )
-from tests.cluster.omehome import ACCOUNT, quiet
+from tests.cluster.omehome import ACCOUNT, SCALERS_SPEAK, quiet
 from tests.cluster.replicas import audited, until, writes
 
 Object = dict[str, Any]
@@ -132,9 +132,7 @@ def test_nothing_is_written_while_nothing_changes_whatever_breaks(
     replica = home.start(*OPTIONS, config=home.stormy)
     replica.until_ready()
     replica.until_leads()
-    # A new autoscaler takes its time to find that nobody measures here, and that is reported.
-    until("the autoscalers have said what they see", lambda: _scalers_have_spoken(chaos.there))
-    quiet(home)
+    quiet(home, rest=SCALERS_SPEAK)
     before = len(audited(home.bed, ACCOUNT))
     for _ in range(3):
         home.bed.compact()
@@ -147,11 +145,6 @@ def test_nothing_is_written_while_nothing_changes_whatever_breaks(
     quiet(home)
     assert writes(audited(home.bed, ACCOUNT, before)) == []
     chaos.check_steady()
-
-
-def _scalers_have_spoken(there: Direct) -> bool:
-    found = (condition(there.get(INFERENCE_SERVICES, name), "AutoscalerReady") for name in STEADY)
-    return all(found)
 
 
 # -- children that nobody would miss ---------------------------------------------------------------

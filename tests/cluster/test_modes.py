@@ -10,179 +10,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from tests.cluster.bed.controlplane import ControlPlane
 from tests.cluster.conftest import Kubectl
+from tests.cluster.modes import CASES, DISABLED, GROUPS, RAY, RT, VIRTUAL, annotated, parts
+from tests.cluster.place import Child, Place, until
 from tests.cluster.players import images, playing
 from tests.cluster.wire import Answer
 from tests.fakes.objects import model, runtime, service
-from tests.unit.rendering.modes import GATEWAYS, gpu_runtime
+from tests.unit.rendering.modes import gpu_runtime
 
 from ome.api import external as x
 from ome.api import names
 from ome.api import resources as o
 from ome.apimachinery import resources as r
 from ome.apimachinery.errors import NotFound
-from ome.apimachinery.objects import Object, Resource, condition, is_deleting
-from ome.controllers import Operator
-from ome.controllers.plan import MANAGED
-from ome.kube import Client, Informer, connect
+from ome.apimachinery.objects import Object, condition
+from ome.kube import Informer, connect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-DISABLED = {"disableIngressCreation": True, "ingressDomain": "svc.cluster.local"}
-OURS = "ome.io/inferenceservice=chat"
-Child = tuple[str, str]
-
-
-async def until(what: str, check: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
-    last: Any = None
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                with contextlib.suppress(NotFound):
-                    last = await check()
-                    if last:
-                        return last
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        pytest.fail(f"not within {seconds} s: {what}; last: {last}")
-
-
-class Place:
-    """A namespace with a model and an operator over the whole bed."""
-
-    def __init__(self, client: Client, namespace: str) -> None:
-        self.client = client
-        self.namespace = namespace
-        self._runtimes: list[str] = []
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        self._task = asyncio.create_task(Operator(self.client).run())
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    async def configure(self, ingress: Object) -> None:
-        data = {
-            "ingress": json.dumps(ingress),
-            "multinodeProber": json.dumps({"image": "prober:1"}),
-        }
-        config = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "inferenceservice-config", "namespace": "ome"},
-            "data": data,
-        }
-        await self.client.apply(r.CONFIG_MAPS, config, field_manager="test")
-
-    async def apply(self, *objects: Object) -> None:
-        for obj in objects:
-            resource = o.by_kind(obj["kind"])
-            assert resource is not None
-            found = copy.deepcopy(obj)
-            if resource.namespaced:
-                found["metadata"]["namespace"] = self.namespace
-            elif resource == o.CLUSTER_SERVING_RUNTIMES:
-                self._runtimes.append(found["metadata"]["name"])
-            await self.client.apply(resource, found, field_manager="user")
-
-    async def clear(self) -> None:
-        """Takes away the runtimes of the whole cluster: other tests' services would choose them."""
-        for name in dict.fromkeys(self._runtimes):
-            with contextlib.suppress(NotFound):
-                await self.client.delete(o.CLUSTER_SERVING_RUNTIMES, name)
-
-    async def get(self, resource: Resource, name: str) -> Object:
-        return await self.client.get(resource, name, self.namespace)
-
-    async def exists(self, resource: Resource, name: str) -> Object:
-        found: Object = await until(f"{resource.kind} {name}", lambda: self.get(resource, name))
-        return found
-
-    async def gone(self, resource: Resource, name: str) -> None:
-        async def check() -> bool:
-            try:
-                await self.get(resource, name)
-            except NotFound:
-                return True
-            return False
-
-        await until(f"{resource.kind} {name} is gone", check)
-
-    async def until_ready(self, reason: str = "Serving") -> Object:
-        """Of the newest generation."""
-
-        async def check() -> Object | None:
-            live = await self.get(o.INFERENCE_SERVICES, "chat")
-            ready = condition(live, "Ready") or {}
-            newest = (live.get("status") or {}).get("observedGeneration")
-            if newest != live["metadata"]["generation"]:
-                return None
-            if ready.get("status") == "True" and ready.get("reason") == reason:
-                return live
-            return None
-
-        try:
-            found: Object = await until("chat is ready", check)
-        except BaseException:
-            live = await self.get(o.INFERENCE_SERVICES, "chat")
-            print(json.dumps(live.get("status"), indent=1))
-            raise
-        return found
-
-    async def children(self) -> set[Child]:
-        """All that the operator made of the service; not what its children's controllers made."""
-        found = set()
-        for resource in MANAGED:
-            listed = await self.client.list(resource, self.namespace, label_selector=OURS)
-            found |= {(str(resource), item["metadata"]["name"]) for item in listed.items}
-        return found
-
-    async def until_gone(self) -> None:
-        async def check() -> bool:
-            left: Any = await self.children()
-            left |= {p["metadata"]["name"] for p in await self.pods()}
-            return not left
-
-        await until("nothing is left", check, 90)
-
-    async def pods(self) -> list[Object]:
-        listed = await self.client.list(r.PODS, self.namespace)
-        return [pod for pod in listed.items if not is_deleting(pod)]
-
-    async def versions(self, kinds: tuple[Resource, ...]) -> dict[str, str]:
-        found = {}
-        for resource in (*kinds, o.INFERENCE_SERVICES):
-            for item in (await self.client.list(resource, self.namespace)).items:
-                meta = item["metadata"]
-                found[f"{resource} {meta['name']}"] = meta["resourceVersion"]
-        return found
-
-    async def quiet(self, kinds: tuple[Resource, ...]) -> dict[str, str]:
-        """The versions of all objects, once they have been the same for a while. The stages of a
-        service are told once a second at most, so a moment of rest says little."""
-        last: dict[str, str] = {}
-        same = 0
-        for _ in range(60):
-            now = await self.versions(kinds)
-            same = same + 1 if now == last else 0
-            if same == 3:
-                return now
-            last = now
-            await asyncio.sleep(0.5)
-        pytest.fail("it does not come to rest")
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -209,140 +60,6 @@ async def place(
             await made.stop()
             await made.clear()
             await client.delete(r.CONFIG_MAPS, "inferenceservice-config", "ome")
-
-
-EXAMPLE = {"ingressDomain": "example.com", "domainTemplate": "{{ .Name }}.{{ .IngressDomain }}"}
-RT, GROUPS = {"name": "rt"}, {"name": "groups"}
-"""Named, not chosen: the cluster has what other tests' files left, too."""
-NEW = {"runner": {"name": "ome-container", "image": "engine:2"}}
-NEW_GROUP = {"leader": NEW, "worker": NEW}
-RAY = {"annotations": {"ome.io/deploymentMode": "MultiNodeRayVLLM"}}
-VIRTUAL = {"ome.io/deploymentMode": "VirtualDeployment"}
-
-
-def parts() -> Object:
-    """A runtime whose engine is a group of pods, whose decoder is not, with a router."""
-    made = gpu_runtime(2)
-    made["metadata"]["name"] = "parts"
-    made["spec"]["decoderConfig"] = runtime()["spec"]["engineConfig"]
-    made["spec"]["routerConfig"] = {
-        "runner": {"name": "router", "image": "router:1", "ports": [{"containerPort": 8080}]}
-    }
-    return made
-
-
-def annotated(subject: Object, annotations: Object) -> Object:
-    subject["metadata"]["annotations"] = annotations
-    return subject
-
-
-@dataclass(frozen=True)
-class Case:
-    """``updated`` is the service after an update that reaches the pods of ``workloads``."""
-
-    service: Object
-    updated: Object
-    workloads: tuple[tuple[Resource, str], ...]
-    others: tuple[tuple[Resource, str], ...] = ()
-    """Further children that have to be there."""
-    ingress: Object = field(default_factory=lambda: DISABLED)
-    runtime: Object = field(default_factory=runtime)
-    url: str = ""
-    conditions: tuple[str, ...] = ()
-    reason: str = "Serving"
-
-
-def _engine(change: Object, **spec: Any) -> tuple[Object, Object]:
-    """The service, and the same with a changed engine."""
-    engine = spec.pop("engine", {"minReplicas": 1})
-    return service(engine=engine, **spec), service(engine={**engine, **change}, **spec)
-
-
-CASES = {
-    "deployment": Case(
-        *_engine(NEW, runtime=RT),
-        ((r.DEPLOYMENTS, "chat-engine"),),
-        (
-            (r.SERVICES, "chat-engine"),
-            (r.SERVICES, "chat"),
-            (r.HORIZONTAL_POD_AUTOSCALERS, "chat-engine"),
-            (r.POD_DISRUPTION_BUDGETS, "chat-engine"),
-        ),
-    ),
-    "keda": Case(
-        *_engine(
-            NEW, runtime=RT, kedaConfig={"enableKeda": True, "authenticationRef": {"name": "p"}}
-        ),
-        ((r.DEPLOYMENTS, "chat-engine"),),
-        ((x.SCALED_OBJECTS, "scaledobject-chat-engine"),),
-    ),
-    "groups": Case(
-        *_engine(NEW_GROUP, runtime=GROUPS),
-        ((x.LEADER_WORKER_SETS, "lws-chat-engine"),),
-        ((r.SERVICES, "chat-engine"),),
-        runtime=gpu_runtime(2),
-    ),
-    "disaggregated": Case(
-        *_engine(NEW_GROUP, runtime={"name": "parts"}, decoder={"minReplicas": 2}, router={}),
-        ((x.LEADER_WORKER_SETS, "lws-chat-engine"),),
-        (
-            (r.DEPLOYMENTS, "chat-decoder"),
-            (r.DEPLOYMENTS, "chat-router"),
-            (r.SERVICE_ACCOUNTS, "chat-router"),
-            (r.ROLES, "chat-router"),
-            (r.ROLE_BINDINGS, "chat-router"),
-            (r.SERVICES, "chat-decoder"),
-            (r.SERVICES, "chat-router"),
-        ),
-        runtime=parts(),
-        conditions=("EngineReady", "DecoderReady", "RouterReady"),
-    ),
-    "serverless": Case(
-        *_engine(
-            NEW,
-            model="on-claim",
-            runtime=RT,
-            engine={"minReplicas": 0, "maxReplicas": 2, "timeoutSeconds": 30},
-        ),
-        ((x.KNATIVE_SERVICES, "chat-engine"),),
-        ((x.VIRTUAL_SERVICES, "chat"), (r.SERVICES, "chat")),
-        {**GATEWAYS, **EXAMPLE},
-        url="http://chat.{namespace}.example.com",
-        conditions=("RoutesReady", "LatestDeploymentReady"),
-    ),
-    "ray": Case(
-        *_engine(NEW_GROUP, runtime=GROUPS, engine={**RAY, "minReplicas": 2}),
-        ((x.RAY_CLUSTERS, "chat-engine-0"), (x.RAY_CLUSTERS, "chat-engine-1")),
-        ((r.DEPLOYMENTS, "chat-engine-0-mnp"), (r.DEPLOYMENTS, "chat-engine-1-mnp")),
-        runtime=gpu_runtime(2),
-    ),
-    "virtual": Case(
-        annotated(service(), VIRTUAL),
-        annotated(service(engine=NEW), VIRTUAL),
-        (),
-        url="http://chat.{namespace}.svc.cluster.local",
-        reason="VirtualDeployment",
-    ),
-    "ingress": Case(
-        *_engine(NEW, runtime=RT),
-        ((r.DEPLOYMENTS, "chat-engine"),),
-        ((r.INGRESSES, "chat"),),
-        EXAMPLE,
-        url="http://chat.example.com",
-    ),
-    "gateway": Case(
-        *_engine(NEW, runtime=RT, engine={"timeoutSeconds": 30}),
-        ((r.DEPLOYMENTS, "chat-engine"),),
-        ((x.HTTP_ROUTES, "chat"), (x.HTTP_ROUTES, "chat-engine"), (x.HTTP_ROUTES, "chat-path")),
-        {
-            **EXAMPLE,
-            "enableGatewayAPI": True,
-            "omeIngressGateway": "infra/gw",
-            "pathTemplate": "/s/{{ .Name }}",
-        },
-        url="http://example.com/s/chat",
-    ),
-}
 
 
 @pytest.mark.parametrize("name", CASES)

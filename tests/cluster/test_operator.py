@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.cluster.bed.controlplane import ControlPlane
 from tests.cluster.conftest import Kubectl
-from tests.cluster.omehome import ACCOUNT, SAMPLES, Home, quiet
+from tests.cluster.omehome import ACCOUNT, SAMPLES, SCALERS_SPEAK, Home, quiet
 from tests.cluster.replicas import LEASE_SECONDS, Replica, audited, until, writes
 
 Object = dict[str, Any]
@@ -125,7 +125,7 @@ def test_children_that_somebody_deletes_come_back(home: Home, replica: Replica) 
 def test_a_restart_writes_nothing_but_the_lease(home: Home, replica: Replica) -> None:
     for name in SAMPLES:
         home.serve(name).wait(f"inferenceservice/{name}", "condition=Ready", 120)
-    quiet(home)
+    quiet(home, rest=SCALERS_SPEAK)
     assert replica.stop() == 0
     home.end(replica)
     before = len(audited(home.bed, ACCOUNT))

@@ -13,7 +13,7 @@ import copy
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,13 @@ import pytest
 import pytest_asyncio
 from tests.cluster.bed.controlplane import ControlPlane
 from tests.cluster.conftest import Kubectl
+from tests.cluster.modes import CASES, DISABLED, RT
 from tests.cluster.omehome import ACCOUNT, AGENT, Home
+from tests.cluster.place import Place
+from tests.cluster.place import until as wait_until
 from tests.cluster.players import playing
 from tests.cluster.replicas import Replica, audited, kubeconfig, until
-from tests.cluster.test_modes import CASES, DISABLED, RT, Place
+from tests.cluster.rights import asked_for, unused
 from tests.fakes.hub import FakeHub, Repository
 from tests.fakes.objects import model, runtime, service
 from tests.standalone.test_benchmarks import benchmark
@@ -86,7 +89,7 @@ async def test_the_catalog_is_put_on_the_cluster(home: Home, client: Client) -> 
         listed = await client.list(o.CLUSTER_BASE_MODELS)
         return "bge-m3" in [item["metadata"]["name"] for item in listed.items]
 
-    await _until("the catalog's model is there", there)
+    await wait_until("the catalog's model is there", there)
     for resource in (o.CLUSTER_BASE_MODELS, o.ACCELERATOR_CLASSES, o.CLUSTER_SERVING_RUNTIMES):
         for item in (await client.list(resource)).items:
             if "ome.io/content-hash" in (item["metadata"].get("annotations") or {}):
@@ -129,7 +132,7 @@ async def _labelled(place: Place, wanted: Object, *children: tuple[Resource, str
         async def there(resource: Resource = resource, name: str = name) -> bool:
             return labels_of(await place.get(resource, name)).get("team") == "blue"
 
-        await _until(f"{resource.kind} {name} has the label", there)
+        await wait_until(f"{resource.kind} {name} has the label", there)
     await place.until_ready()
     for resource, name in children:
         without: Object = {"metadata": {"labels": {"team": None}}}
@@ -138,7 +141,7 @@ async def _labelled(place: Place, wanted: Object, *children: tuple[Resource, str
         async def back(resource: Resource = resource, name: str = name) -> bool:
             return labels_of(await place.get(resource, name)).get("team") == "blue"
 
-        await _until(f"{resource.kind} {name} has the label again", back)
+        await wait_until(f"{resource.kind} {name} has the label again", back)
 
 
 async def test_groups_and_routers_come_and_go(place: Place) -> None:
@@ -191,10 +194,10 @@ async def test_a_benchmark_is_made_suspended_resumed_and_deleted(
         async def followed() -> bool:
             return bool((await job())["spec"].get("suspend")) == wanted
 
-        await _until(f"the Job's suspension is {wanted}", followed)
+        await wait_until(f"the Job's suspension is {wanted}", followed)
 
     await place.apply(made)
-    await _until("it has a Job", job)
+    await wait_until("it has a Job", job)
     await suspend(True)
     await suspend(False)
     await client.delete(o.BENCHMARK_JOBS, "bench", place.namespace)
@@ -231,10 +234,10 @@ async def test_a_model_on_a_claim_is_looked_at_by_a_job(place: Place, client: Cl
         uids.update(found)
         return bool(new)
 
-    await _until("a Job looks at the files", another)
+    await wait_until("a Job looks at the files", another)
     held["spec"]["storage"]["storageUri"] = "pvc://disk/two"
     await place.apply(held)
-    await _until("another one looks at other files", another)
+    await wait_until("another one looks at other files", another)
     await client.delete(o.BASE_MODELS, "held", place.namespace)
     await place.gone(o.BASE_MODELS, "held")
 
@@ -257,7 +260,7 @@ async def test_fine_tuned_weights_have_a_state(place: Place, client: Client) -> 
         live = await client.get(o.FINE_TUNED_WEIGHTS, "weights")
         return bool(live.get("status")) and bool(live["metadata"].get("finalizers"))
 
-    await _until("the weights are looked at", seen)
+    await wait_until("the weights are looked at", seen)
     await client.delete(o.FINE_TUNED_WEIGHTS, "weights")
     await place.gone(o.FINE_TUNED_WEIGHTS, "weights")
 
@@ -283,25 +286,19 @@ async def test_what_an_earlier_manager_held_back_is_let_go(
         live = await client.get(o.ACCELERATOR_CLASSES, "held")
         return bool((live.get("status") or {}).get("availableNodes"))
 
-    await _until("the class counts its nodes", counted)
+    await wait_until("the class counts its nodes", counted)
 
     async def seen() -> bool:
         live = await place.get(o.BASE_MODELS, "local")
         return bool(live.get("status")) and bool(live["metadata"].get("finalizers"))
 
-    await _until("the model is looked at", seen)
+    await wait_until("the model is looked at", seen)
     await client.delete(o.ACCELERATOR_CLASSES, "held")
     await client.delete(o.BASE_MODELS, "local", place.namespace)
     await client.delete(o.INFERENCE_SERVICES, "chat", place.namespace)
     await place.gone(o.ACCELERATOR_CLASSES, "held")
     await place.gone(o.BASE_MODELS, "local")
     await place.gone(o.INFERENCE_SERVICES, "chat")
-
-
-async def _until(what: str, check: Any) -> None:
-    from tests.cluster.test_modes import until as wait
-
-    await wait(what, check)
 
 
 async def test_the_log_of_an_engine_that_left_no_message_is_asked_for(
@@ -311,9 +308,9 @@ async def test_the_log_of_an_engine_that_left_no_message_is_asked_for(
     await place.apply(runtime(), service(runtime=RT, engine=crashing))
 
     async def asked() -> bool:
-        return ("", "pods/log", "get") in _asked(home, ACCOUNT)[0]
+        return ("", "pods/log", "get") in asked_for(home, ACCOUNT)[0]
 
-    await _until("the log is asked for", asked)
+    await wait_until("the log is asked for", asked)
     await client.delete(o.INFERENCE_SERVICES, "chat", place.namespace)
 
 
@@ -359,7 +356,7 @@ async def test_a_node_that_goes_takes_its_report_with_it(home: Home, client: Cli
         listed = await client.list(r.CONFIG_MAPS, "ome")
         return "short-lived" not in [item["metadata"]["name"] for item in listed.items]
 
-    await _until("its report is gone", gone)
+    await wait_until("its report is gone", gone)
 
 
 async def test_an_agent_brings_gated_models_with_the_secret_that_they_name(
@@ -421,7 +418,7 @@ async def test_an_agent_brings_gated_models_with_the_secret_that_they_name(
                 return "node-2" in ((live.get("status") or {}).get("nodesReady") or ())
 
             try:
-                await _until(f"the model {name} is on the node", ready)
+                await wait_until(f"the model {name} is on the node", ready)
             except BaseException:
                 print(log.read_text()[-4000:])
                 raise
@@ -432,7 +429,7 @@ async def test_an_agent_brings_gated_models_with_the_secret_that_they_name(
             listed = await client.list(o.CLUSTER_BASE_MODELS)
             return not set(names) & {item["metadata"]["name"] for item in listed.items}
 
-        await _until("the models are gone", gone)
+        await wait_until("the models are gone", gone)
         assert not any((tmp_path / "models" / name).exists() for name in names)
     finally:
         process.terminate()
@@ -441,59 +438,20 @@ async def test_an_agent_brings_gated_models_with_the_secret_that_they_name(
         await client.delete(r.SECRETS, "hub-token", "ome")
 
 
-EXCEPTIONS = {
-    ("ome.io", "inferenceservices/finalizers", "update"): (
-        "the API server looks at it when an owner reference blocks the owner's deletion"
-    ),
-    ("ome.io", "benchmarkjobs/finalizers", "update"): "the same, for the Jobs of benchmarks",
-    ("", "pods", "get"): "given to routers: nobody can give what they don't have",
-}
-"""Rights that no request of ours names, and what they are for."""
-
-
-def _asked(home: Home, account: str) -> tuple[set[tuple[str, str, str]], list[str]]:
-    """(group, resource, verb) of what was asked in any module, and what this one was refused."""
-    asked: set[tuple[str, str, str]] = set()
-    refused = []
-    for number, event in enumerate(audited(home.bed, account)):
-        ref = event.get("objectRef") or {}
-        place = "/".join(filter(None, (ref.get("resource"), ref.get("subresource"))))
-        asked.add((ref.get("apiGroup", ""), place, event["verb"]))
-        status = event.get("responseStatus") or {}
-        denied = status.get("code") == 403 and "cannot" in str(status.get("message"))
-        if denied and number >= home.before[account]:
-            refused.append(f"{event['verb']} {place}: {status.get('message')}")
-    return asked, refused
-
-
-def _unused(rules: Sequence[rbac.Rule], asked: set[tuple[str, str, str]]) -> list[str]:
-    # An apply that makes an object is a patch, for which the right to create is looked at too.
-    made = {(group, place) for group, place, verb in asked if verb == "patch"}
-    return [
-        f"{verb} {resource}.{rule.group}: {rule.why}"
-        for rule in rules
-        for resource in rule.resources
-        for verb in rule.verbs
-        if (rule.group, resource, verb) not in asked
-        and not (verb == "create" and (rule.group, resource) in made)
-        and (rule.group, resource, verb) not in EXCEPTIONS
-    ]
-
-
 async def test_the_operator_lacks_no_right_and_has_none_in_vain(home: Home) -> None:
-    asked, refused = _asked(home, ACCOUNT)
+    asked, refused = asked_for(home, ACCOUNT)
     assert refused == []
     rules = (*rbac.OPERATOR_CLUSTER, *rbac.OPERATOR_CATALOG, *rbac.OPERATOR_OWN)
-    assert _unused(rules, asked) == []
+    assert unused(rules, asked) == []
     secrets = {verb for _, place, verb in asked if place == "secrets"}
     assert secrets <= {"get", "create", "update"}, "Secrets are read by name"
 
 
 async def test_the_agent_lacks_no_right_and_has_none_in_vain(home: Home) -> None:
-    asked, refused = _asked(home, AGENT)
+    asked, refused = asked_for(home, AGENT)
     assert refused == []
     rules = (*rbac.AGENT_CLUSTER, *rbac.AGENT_SECRETS, *rbac.AGENT_OWN)
-    assert _unused(rules, asked) == []
+    assert unused(rules, asked) == []
     secrets = {verb for _, place, verb in asked if place == "secrets"}
     assert secrets == {"get", "create"}, "Secrets are read by name; the agents' own is made"
 

@@ -20,7 +20,7 @@ from tests.cluster import corpus as where
 from tests.cluster import takeover_kinds as kinds
 from tests.cluster.bed.controlplane import ControlPlane
 from tests.cluster.conftest import Kubectl, add_nodes, furnish
-from tests.cluster.omehome import ACCOUNT, Home, quiet
+from tests.cluster.omehome import ACCOUNT, SCALERS_SPEAK, Home, quiet
 from tests.cluster.replicas import Replica, audited, until, writes
 from tests.cluster.takeover import LEASE, OLD, Name, Old, Seen, managers
 from tests.cluster.wire import over_tls
@@ -231,6 +231,7 @@ def test_statuses_become_true(world: World) -> None:
 
 
 def test_the_next_start_writes_nothing(world: World) -> None:
+    quiet(world.home, rest=SCALERS_SPEAK)
     assert world.leader.stop() == 0
     world.home.end(world.leader)
     began = len(audited(world.bed, ACCOUNT))
@@ -274,6 +275,7 @@ def test_pending_fixes_go_out_with_the_next_change_of_each_service(world: World)
             assert obj["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2", name
     untouched = {name: at for name, at in before.running().items() if stuck(("", *name))}
     assert untouched.items() <= after.running().items()
+    quiet(world.home, rest=SCALERS_SPEAK)
     began = len(audited(world.bed, ACCOUNT))
     quiet(world.home)
     assert writes(audited(world.bed, ACCOUNT, began)) == []

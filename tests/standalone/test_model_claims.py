@@ -39,7 +39,7 @@ def test_a_model_on_a_claim_is_looked_at_and_a_wrong_one_says_why(
 
     def state(name: str, wanted: str) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
-            found = json.loads(home.ok("get", "cbm", name, "-o", "json").out)
+            found = home.find(CLUSTER_BASE_MODELS, name)
             status = found.get("status") or {}
             good = status.get("state") == wanted
             return found if good and "waiting" not in status.get("message", "") else None
@@ -49,9 +49,7 @@ def test_a_model_on_a_claim_is_looked_at_and_a_wrong_one_says_why(
     good = state("good", "Ready")
     assert good["status"]["message"] == "mounted from claim default/disk"
     until(
-        lambda: json.loads(home.ok("get", "cbm", "good", "-o", "json").out)["spec"].get(
-            "modelArchitecture"
-        ),
+        lambda: home.find(CLUSTER_BASE_MODELS, "good")["spec"].get("modelArchitecture"),
         "what the files say is filled in",
     )
     filled = json.loads(home.ok("get", "cbm", "good", "-o", "json").out)["spec"]
