@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +30,17 @@ def run(helm: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def documents(text: str) -> list[Object]:
+    parts = re.split(r"^---\s*$", text, flags=re.MULTILINE)
+    return [doc for part in parts if (doc := _document(re.sub(r"(?m)^# Source: .*$", "", part)))]
+
+
+@functools.cache
+def _document(text: str) -> Object:
+    """The CRDs are the same each time, and take seconds."""
+    return yaml.load(text.strip(), Loader=LOADER) or {}
+
+
 def by_title(objects: list[Object]) -> dict[str, Object]:
     found = {applying.title(obj): obj for obj in objects}
     assert len(found) == len(objects), "an object is there twice"
@@ -39,7 +52,7 @@ def rendered(helm: Path, namespace: str, *assignments: str) -> dict[str, Object]
     # The CRDs are long and no templates: once is enough.
     crds = [] if assignments else ["--include-crds"]
     text = run(helm, "template", "ome", str(CHART), *crds, "--namespace", namespace, *sets)
-    return by_title([doc for doc in yaml.load_all(text, Loader=LOADER) if doc])
+    return by_title(documents(text))
 
 
 def installed(namespace: str, *assignments: str) -> dict[str, Object]:
@@ -100,7 +113,7 @@ def test_a_dry_run_prints_what_helm_renders(helm: Path) -> None:
     command = [sys.executable, "-m", "ome.cli", "install", "--dry-run", "--namespace", "here"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    printed = by_title([doc for doc in yaml.load_all(done.stdout, Loader=LOADER) if doc])
+    printed = by_title(documents(done.stdout))
     assert printed.pop("Namespace here")
     assert printed == rendered(helm, "here")
 
