@@ -171,15 +171,7 @@ class ControlPlane:
             self._start_controllers(programs)
 
     def _start_controllers(self, programs: Path) -> None:
-        self.start(
-            "kube-controller-manager",
-            programs / "kube-controller-manager",
-            *("--kubeconfig", self.kubeconfig("controller-manager"), "--leader-elect=false"),
-            *("--service-account-private-key-file", self.folder / "sa.key"),
-            *("--kube-api-qps", 2000, "--kube-api-burst", 4000, "--secure-port", 0),
-            *("--concurrent-deployment-syncs", 20, "--concurrent-replicaset-syncs", 20),
-            *("--controllers", "*,-node-ipam-controller,-cloud-node-lifecycle-controller"),
-        )
+        self.start_controller_manager()
         self.start(
             "kube-scheduler",
             programs / "kube-scheduler",
@@ -193,6 +185,18 @@ class ControlPlane:
             *("--kubeconfig", self.kubeconfig("kwok"), "--manage-all-nodes=true"),
             *("--node-lease-duration-seconds", 120),
             *(part for stage in stages for part in ("--config", stage)),
+        )
+
+    def start_controller_manager(self) -> None:
+        """Also to start it again after :meth:`kill`."""
+        self.start(
+            "kube-controller-manager",
+            ensure_programs() / "kube-controller-manager",
+            *("--kubeconfig", self.kubeconfig("controller-manager"), "--leader-elect=false"),
+            *("--service-account-private-key-file", self.folder / "sa.key"),
+            *("--kube-api-qps", 2000, "--kube-api-burst", 4000, "--secure-port", 0),
+            *("--concurrent-deployment-syncs", 20, "--concurrent-replicaset-syncs", 20),
+            *("--controllers", "*,-node-ipam-controller,-cloud-node-lifecycle-controller"),
         )
 
     def start_apiserver(self) -> None:
