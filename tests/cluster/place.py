@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import copy
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from tests.cluster.waiting import until
 
 from ome.api import resources as o
 from ome.apimachinery import resources as r
@@ -21,20 +21,6 @@ from ome.kube import Client
 
 OURS = "ome.io/inferenceservice=chat"
 Child = tuple[str, str]
-
-
-async def until(what: str, check: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
-    last: Any = None
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                with contextlib.suppress(NotFound):
-                    last = await check()
-                    if last:
-                        return last
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        pytest.fail(f"not within {seconds} s: {what}; last: {last}")
 
 
 class Place:

@@ -25,6 +25,7 @@ from tests.cluster.bed.build import crd_files
 from tests.cluster.bed.controlplane import ControlPlane
 from tests.cluster.conftest import NODES, Kubectl
 from tests.cluster.failing import FAILURES, Failure, runtime, service
+from tests.cluster.waiting import until
 from tests.cluster.wire import Answer
 from tests.fakes.objects import model
 
@@ -47,20 +48,6 @@ WEBHOOKS = Resource("admissionregistration.k8s.io", "v1", "validatingwebhookconf
                     "ValidatingWebhookConfiguration", namespaced=False)  # fmt: skip
 DENIER = "failing-denier"
 SHARED_NODES = tuple(f"node-{i}" for i in range(NODES))
-
-
-async def until(what: str, check: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
-    last: Any = None
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                with contextlib.suppress(NotFound):
-                    last = await check()
-                    if last:
-                        return last
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        pytest.fail(f"not within {seconds} s: {what}; last: {json.dumps(last, default=str)}")
 
 
 class Site:

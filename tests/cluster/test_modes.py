@@ -19,8 +19,9 @@ import pytest_asyncio
 from tests.cluster.bed.controlplane import ControlPlane
 from tests.cluster.conftest import Kubectl
 from tests.cluster.modes import CASES, DISABLED, GROUPS, RAY, RT, VIRTUAL, annotated, parts
-from tests.cluster.place import Child, Place, until
+from tests.cluster.place import Child, Place
 from tests.cluster.players import images, playing
+from tests.cluster.waiting import until
 from tests.cluster.wire import Answer
 from tests.fakes.objects import model, runtime, service
 from tests.unit.rendering.modes import gpu_runtime

@@ -24,10 +24,10 @@ from tests.cluster.conftest import Kubectl
 from tests.cluster.modes import CASES, DISABLED, RT
 from tests.cluster.omehome import ACCOUNT, AGENT, Home
 from tests.cluster.place import Place
-from tests.cluster.place import until as wait_until
 from tests.cluster.players import playing
 from tests.cluster.replicas import Replica, audited, kubeconfig, until
 from tests.cluster.rights import asked_for, unused
+from tests.cluster.waiting import until as wait_until
 from tests.fakes.hub import FakeHub, Repository
 from tests.fakes.objects import model, runtime, service
 from tests.standalone.test_benchmarks import benchmark

@@ -48,6 +48,11 @@ class Gateway:
     pod: Object
 
 
+async def ensure_namespace(client: Client) -> None:
+    """For all that follows. An empty store has it; somebody may have deleted it since."""
+    await _created(client, NAMESPACES, {"metadata": {"name": NAMESPACE}})
+
+
 async def install(client: Client, bundle: Bundle) -> None:
     """CRDs first, until they are served; then the catalog. Nothing where it is all there."""
     marker = await _found(client, CONFIG_MAPS, INSTALLED, NAMESPACE)
@@ -55,7 +60,6 @@ async def install(client: Client, bundle: Bundle) -> None:
         return
     for raw in bundle.crds:
         await _ensure(client, CUSTOM_RESOURCE_DEFINITIONS, msgspec.json.decode(raw))
-    await _created(client, NAMESPACES, {"metadata": {"name": NAMESPACE}})
     for raw in bundle.catalog:
         obj: Object = msgspec.json.decode(raw)
         resource = by_kind(obj["kind"])
@@ -149,7 +153,6 @@ def gateway_pod(node: str, argv: Sequence[str], environment: Mapping[str, str]) 
 
 async def ensure_gateway(client: Client, pod: Object) -> None:
     """Leaves a gateway that was started the same way alone; replaces any other."""
-    await _created(client, NAMESPACES, {"metadata": {"name": NAMESPACE}})
     live = await live_gateway(client)
     if live is not None:
         if annotations_of(live).get(A_HASH) == annotations_of(pod)[A_HASH]:

@@ -102,6 +102,7 @@ async def run(
     """
     stop = _Signals()
     async with _server(home, options) as (server, client, node):
+        await bootstrap.ensure_namespace(client)
         port = await _gateway_port(home, client, options.gateway_port)
         gateway = _gateway(home, node.name, port)
         state = _state(home, server.tls_port, port)

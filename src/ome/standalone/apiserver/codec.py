@@ -145,10 +145,9 @@ def _check_depth(value: Any) -> None:
                 deeper += [v for v in node if type(v) is dict or type(v) is list]
         if not deeper:
             return
-        # Equal parts of what is large are one object: one look is enough.
-        level = (
-            deeper if len(deeper) < _WIDE else list({id(node): node for node in deeper}.values())
-        )
+        if len(deeper) > _WIDE:  # equal parts of what is large are one object
+            deeper = list({id(node): node for node in deeper}.values())
+        level = deeper
     raise BadRequest(f"the request body is nested more than {MAX_DEPTH} levels deep")
 
 

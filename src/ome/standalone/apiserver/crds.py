@@ -169,20 +169,25 @@ class _Outline(msgspec.Struct):
     spec: dict[str, msgspec.Raw]
 
 
+_decode_outline = msgspec.json.Decoder(_Outline).decode
+_decode_versions = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+
+
 def _outline(data: bytes) -> Object:
     """What is stored, with the versions' schemas left as text: decoding these takes long."""
     stored = _decode_outline(data)
-    spec: Object = {k: _decode_part(v) for k, v in stored.spec.items() if k != "versions"}
+    versions = _decode_versions(stored.spec.pop("versions"))
+    spec = _decoded(stored.spec)
     spec["versions"] = [
-        {k: part if k == "schema" else _decode_part(part) for k, part in version.items()}
-        for version in _decode_versions(stored.spec["versions"])
-    ]
+        {**_decoded({k: v for k, v in version.items() if k != "schema"}),
+         "schema": version.get("schema")}
+        for version in versions
+    ]  # fmt: skip
     return {"metadata": stored.metadata, "spec": spec}
 
 
-_decode_outline = msgspec.json.Decoder(_Outline).decode
-_decode_versions = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
-_decode_part = msgspec.json.Decoder().decode
+def _decoded(parts: dict[str, msgspec.Raw]) -> Object:
+    return {name: decode_stored(bytes(part)) for name, part in parts.items()}
 
 
 def kinds_of(crd: Object, store: Store) -> list[Kind]:

@@ -36,8 +36,8 @@ def problems(schema: Raw, path: str) -> list[FieldError]:
 
 
 def _node(raw: Raw, path: str, clean: set[int]) -> Iterator[FieldError]:
-    """``clean``: ids of nodes that were looked at. Schemas repeat themselves, and what is equal was
-    made one object when it was decoded."""
+    """``clean``: ids of nodes with nothing wrong in them. Schemas repeat themselves, and what is
+    equal was made one object when it was decoded."""
     for name in _FORBIDDEN:
         if name in raw:
             yield _forbidden(f"{path}.{name}", f"{name} is not supported")
